@@ -1,0 +1,51 @@
+"""Errors about the world: files, videos, data sets, weights, runs.
+
+Every message names what was seen, what was expected, and the next step. Wrong arguments to a function are
+``ValueError``; our own invariants are ``assert``.
+"""
+
+
+class StfError(Exception):
+    """Root of every error that STF-Mamba raises about the world outside the program.
+
+    ``exit_code`` is what the command line returns: 1 for a failure, 2 for wrong usage, 3 for an input that
+    cannot be analysed.
+    """
+
+    exit_code = 1
+
+
+class UsageError(StfError):
+    """The command line or a recipe asks for something that does not exist or does not fit together."""
+
+    exit_code = 2
+
+
+class RecipeError(UsageError):
+    """A recipe cannot be read, holds an unknown key, or holds a value out of range."""
+
+
+class VideoError(StfError):
+    """A video cannot be opened or no frame of it can be decoded."""
+
+    exit_code = 3
+
+
+class DatasetError(StfError):
+    """A data set's root does not have the layout that its adapter reads."""
+
+
+class LeakError(DatasetError):
+    """Two parts of a split share a person, a source or a file."""
+
+
+class ClipStoreError(StfError):
+    """Prepared clips are missing, incomplete, or were made with other settings."""
+
+
+class WeightsError(StfError):
+    """A weights file is unreadable or does not fit the model it was given for."""
+
+
+class RunError(StfError):
+    """A run folder is missing something, unreadable, or does not fit what is asked of it."""

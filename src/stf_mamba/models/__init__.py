@@ -1,0 +1,1 @@
+"""The model: encoder → projection → temporal mixer → head."""

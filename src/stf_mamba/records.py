@@ -1,0 +1,249 @@
+"""What travels between the rooms of the house: frozen records, each to and from JSON.
+
+Times are seconds of the container's own clock, boxes are pixels of the *displayed* (rotated) frame, images are RGB.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+from dataclasses import dataclass, field
+from enum import StrEnum
+from fractions import Fraction
+from functools import cache
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, Self, TypeVar
+
+if TYPE_CHECKING:
+    import numpy as np
+    import numpy.typing as npt
+
+    UInt8Array = npt.NDArray[np.uint8]
+    Float32Array = npt.NDArray[np.float32]
+    Float64Array = npt.NDArray[np.float64]
+
+REAL = 0
+FAKE = 1
+
+
+class Outcome(StrEnum):
+    """What can be said of a video. ``NOT_FLAGGED`` reads "no manipulation found", never "authentic"."""
+
+    MANIPULATED = "manipulated"
+    NOT_FLAGGED = "not_flagged"
+    INCONCLUSIVE = "inconclusive"
+    NOT_ANALYSABLE = "not_analysable"
+
+
+class JsonRecord:
+    """Adds ``to_json`` and ``from_json`` (validated by pydantic) to a frozen dataclass."""
+
+    def to_json(self) -> dict[str, Any]:
+        """The record as plain JSON values: paths and fractions as text, tuples as lists."""
+        return _adapter(type(self)).dump_python(self, mode="json")  # type: ignore[no-any-return]
+
+    @classmethod
+    def from_json(cls, value: dict[str, Any]) -> Self:
+        """The record that ``to_json`` wrote.
+
+        Raises:
+            pydantic.ValidationError: a field is missing, unknown or of the wrong type.
+        """
+        return _adapter(cls).validate_python(value)  # type: ignore[no-any-return]
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the record as indented JSON; the file appears whole or not at all. Returns its path."""
+        return write_text_atomically(path, json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n")
+
+
+@dataclass(frozen=True)
+class VideoRecord(JsonRecord):
+    """A video as its data set describes it. The probed fields stay ``None`` until the file has been opened.
+
+    Attributes:
+        video_id: ``dataset/method/name``, unique over every data set; same-named videos of two methods differ here.
+        path: where the file lies.
+        label: 0 real, 1 fake, ``None`` unknown. Adapters convert once, whatever their data set's own convention.
+        identities: people in it, the person filmed first; for a swap the face put in comes second.
+        method: manipulation method, or ``"real"``.
+        compression: ``raw``, ``c23``, ... or ``None`` where the data set has no such notion.
+        split: ``train``, ``validation`` or ``test`` where the data set's authors fixed it.
+    """
+
+    video_id: str
+    path: Path
+    label: int | None = None
+    identities: tuple[str, ...] = ()
+    method: str | None = None
+    compression: str | None = None
+    split: str | None = None
+    sha256: str | None = None
+    fps: Fraction | None = None
+    duration_s: float | None = None
+    codec: str | None = None
+
+    def __post_init__(self) -> None:
+        if self.label not in (None, REAL, FAKE):
+            raise ValueError(f"label must be 0 (real), 1 (fake) or None, got {self.label!r}")
+
+    @property
+    def dataset(self) -> str:
+        """The data set's name: the first part of ``video_id``."""
+        return self.video_id.split("/", 1)[0]
+
+
+@dataclass(frozen=True)
+class Face(JsonRecord):
+    """One face in one frame.
+
+    Attributes:
+        time_s: presentation time of the frame.
+        box_px: left, top, right, bottom; may reach outside the frame.
+        landmarks_px: five (x, y) points in the order left eye, right eye, nose, left and right mouth corner, as seen
+            in the picture.
+        score: the detector's confidence in [0, 1].
+    """
+
+    time_s: float
+    box_px: tuple[float, float, float, float]
+    landmarks_px: tuple[tuple[float, float], ...]
+    score: float
+
+    @property
+    def centre_px(self) -> tuple[float, float]:
+        """Centre (x, y) of the box."""
+        left, top, right, bottom = self.box_px
+        return (left + right) / 2, (top + bottom) / 2
+
+    @property
+    def side_px(self) -> float:
+        """The longer side of the box."""
+        left, top, right, bottom = self.box_px
+        return max(right - left, bottom - top)
+
+
+@dataclass(frozen=True)
+class FaceTrack(JsonRecord):
+    """One person's face through time: detections in the order of their times."""
+
+    id: int
+    faces: tuple[Face, ...]
+
+    @property
+    def start_s(self) -> float:
+        """Time of the first detection."""
+        return self.faces[0].time_s
+
+    @property
+    def end_s(self) -> float:
+        """Time of the last detection."""
+        return self.faces[-1].time_s
+
+
+@dataclass(frozen=True)
+class DroppedTrack(JsonRecord):
+    """A face that was seen and not analysed, and why; the reason reaches the verdict."""
+
+    start_s: float
+    end_s: float
+    side_px: float
+    reason: str
+
+
+@dataclass(frozen=True, eq=False)
+class Clip:
+    """Face crops of one track. ``frames`` is (T, H, W, 3) uint8 RGB, ``times_s`` the T presentation times."""
+
+    track_id: int
+    times_s: tuple[float, ...]
+    frames: UInt8Array
+
+
+@dataclass(frozen=True)
+class ClipScore(JsonRecord):
+    """What the model says of one clip.
+
+    Attributes:
+        logit: higher is more suspicious.
+        log_variance: natural logarithm of the variance of ``consistency`` (plus the head's epsilon).
+        consistency: cosine similarity of each frame to the clip's mean, T values in [-1, 1].
+        times_s: presentation time of each frame.
+    """
+
+    start_s: float
+    end_s: float
+    logit: float
+    log_variance: float
+    consistency: tuple[float, ...]
+    times_s: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class TrackScore(JsonRecord):
+    """One face track's score: the mean logit of its clips, and the probability calibrated for a whole video."""
+
+    track_id: int
+    logit: float
+    probability: float | None
+    clips: tuple[ClipScore, ...]
+
+
+@dataclass(frozen=True)
+class Verdict(JsonRecord):
+    """What STF-Mamba says of one video, with its reasons.
+
+    Attributes:
+        outcome: one of four; no number is given for a video that could not be analysed.
+        probability: calibrated probability that the video is manipulated, or ``None`` without a calibration.
+        interval: 90 % interval of ``probability``, or ``None``.
+        reasons: sentences that a person can check.
+        tracks: the face tracks that were scored, the most suspicious first.
+        dropped: faces that were seen and not scored.
+        provenance: file hash, model hash, settings, versions: what it takes to repeat the verdict.
+    """
+
+    outcome: Outcome
+    probability: float | None
+    interval: tuple[float, float] | None
+    reasons: tuple[str, ...]
+    tracks: tuple[TrackScore, ...] = ()
+    dropped: tuple[DroppedTrack, ...] = ()
+    provenance: dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def score(self) -> float | None:
+        """The largest track logit (DESIGN: maximum over tracks), or ``None`` where nothing was scored."""
+        return max((track.logit for track in self.tracks), default=None)
+
+
+def write_text_atomically(path: str | os.PathLike[str], text: str) -> Path:
+    """Write ``text`` as UTF-8 so that the final name never holds a part of it. Returns the path.
+
+    Raises:
+        OSError: the folder cannot be written; the partial file is removed first.
+    """
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        with partial.open("w", encoding="utf-8") as file:
+            file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return target
+
+
+Record = TypeVar("Record")
+
+
+@cache
+def _adapter(record_type: type[Any]) -> Any:
+    from pydantic import ConfigDict, TypeAdapter
+
+    assert dataclasses.is_dataclass(record_type)
+    record_type.__pydantic_config__ = ConfigDict(extra="forbid")
+    return TypeAdapter(record_type)
