@@ -8,12 +8,13 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self, TypeVar
+from typing import TYPE_CHECKING, Any, Self
 
 if TYPE_CHECKING:
     import numpy as np
@@ -237,13 +238,11 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> Path:
     return target
 
 
-Record = TypeVar("Record")
-
-
 @cache
-def _adapter(record_type: type[Any]) -> Any:
+def _adapter(record_type: Hashable) -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
+    assert isinstance(record_type, type)
     assert dataclasses.is_dataclass(record_type)
-    record_type.__pydantic_config__ = ConfigDict(extra="forbid")
+    setattr(record_type, "__pydantic_config__", ConfigDict(extra="forbid"))  # noqa: B010 (unknown to type checkers)
     return TypeAdapter(record_type)
