@@ -8,7 +8,6 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
-from collections.abc import Hashable
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
@@ -23,6 +22,8 @@ if TYPE_CHECKING:
     UInt8Array = npt.NDArray[np.uint8]
     Float32Array = npt.NDArray[np.float32]
     Float64Array = npt.NDArray[np.float64]
+else:  # numpy is not imported for the sake of annotations
+    UInt8Array = Float32Array = Float64Array = Any
 
 REAL = 0
 FAKE = 1
@@ -36,13 +37,24 @@ class Outcome(StrEnum):
     INCONCLUSIVE = "inconclusive"
     NOT_ANALYSABLE = "not_analysable"
 
+    @property
+    def words(self) -> str:
+        """The outcome as a person should read it."""
+        return {
+            Outcome.MANIPULATED: "signs of manipulation found",
+            Outcome.NOT_FLAGGED: "no manipulation found",
+            Outcome.INCONCLUSIVE: "cannot tell",
+            Outcome.NOT_ANALYSABLE: "not analysable",
+        }[self]
+
 
 class JsonRecord:
     """Adds ``to_json`` and ``from_json`` (validated by pydantic) to a frozen dataclass."""
 
     def to_json(self) -> dict[str, Any]:
         """The record as plain JSON values: paths and fractions as text, tuples as lists."""
-        return _adapter(type(self)).dump_python(self, mode="json")  # type: ignore[no-any-return]
+        record_type: Any = type(self)
+        return _adapter(record_type).dump_python(self, mode="json")  # type: ignore[no-any-return]
 
     @classmethod
     def from_json(cls, value: dict[str, Any]) -> Self:
@@ -51,7 +63,8 @@ class JsonRecord:
         Raises:
             pydantic.ValidationError: a field is missing, unknown or of the wrong type.
         """
-        return _adapter(cls).validate_python(value)  # type: ignore[no-any-return]
+        record_type: Any = cls
+        return _adapter(record_type).validate_python(value)  # type: ignore[no-any-return]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the record as indented JSON; the file appears whole or not at all. Returns its path."""
@@ -182,12 +195,19 @@ class ClipScore(JsonRecord):
 
 @dataclass(frozen=True)
 class TrackScore(JsonRecord):
-    """One face track's score: the mean logit of its clips, and the probability calibrated for a whole video."""
+    """One face track's score.
+
+    Attributes:
+        logit: mean over its clips.
+        probability: calibrated for a whole video, or ``None`` without a calibration.
+        faces: where the face was, so that a reader can cut the same crops again.
+    """
 
     track_id: int
     logit: float
     probability: float | None
     clips: tuple[ClipScore, ...]
+    faces: tuple[Face, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -239,10 +259,9 @@ def write_text_atomically(path: str | os.PathLike[str], text: str) -> Path:
 
 
 @cache
-def _adapter(record_type: Hashable) -> Any:
+def _adapter(record_type: Any) -> Any:
     from pydantic import ConfigDict, TypeAdapter
 
-    assert isinstance(record_type, type)
     assert dataclasses.is_dataclass(record_type)
     setattr(record_type, "__pydantic_config__", ConfigDict(extra="forbid"))  # noqa: B010 (unknown to type checkers)
     return TypeAdapter(record_type)
