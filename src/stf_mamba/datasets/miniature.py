@@ -102,7 +102,7 @@ class MiniatureSettings(JsonRecord):
 
     @classmethod
     def tiny(cls) -> Self:
-        """The smallest miniature that exercises every layout: 17 videos of 1.6 s, for tests."""
+        """The smallest miniature that exercises every layout: 18 videos of 1.6 s, for tests."""
         return cls(
             n_ffpp_identities=6,
             methods=("Deepfakes",),
