@@ -1,0 +1,269 @@
+"""A training recipe: the one place of defaults. TOML in, resolved TOML out.
+
+The defaults are V8.0 as the ablation report describes it (section 8.4); a recipe file lists its differences only.
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import tomllib
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal, Self
+
+from stf_mamba.errors import RecipeError
+from stf_mamba.records import JsonRecord, write_text_atomically
+
+
+@dataclass(frozen=True)
+class EncoderRecipe:
+    """The frame encoder.
+
+    Attributes:
+        name: a key of ``models.encoders.ENCODERS``.
+        trainable_blocks: how many of the last blocks train, together with the final norm; 0 freezes everything.
+    """
+
+    name: str = "dinov2_vitb14"
+    trainable_blocks: int = 2
+
+    def __post_init__(self) -> None:
+        _require(self.trainable_blocks >= 0, "encoder.trainable_blocks", self.trainable_blocks, "0 or more")
+
+
+@dataclass(frozen=True)
+class TemporalRecipe:
+    """What mixes the frames of a clip.
+
+    Attributes:
+        mixer: a key of ``models.mixers.MIXERS``.
+        layers: how many mixers follow each other.
+        width: size of a frame's embedding after the projection.
+    """
+
+    mixer: str = "hydra"
+    layers: int = 2
+    width: int = 512
+
+    def __post_init__(self) -> None:
+        _require(self.layers >= 0, "temporal.layers", self.layers, "0 or more")
+        _require(self.width >= 1, "temporal.width", self.width, "1 or more")
+
+
+@dataclass(frozen=True)
+class HeadRecipe:
+    """What turns a clip's embeddings into a logit.
+
+    Attributes:
+        kind: a key of ``models.heads.HEADS``.
+        epsilon: added to the variance before its logarithm: the variance of a clip of identical frames.
+    """
+
+    kind: str = "variance"
+    epsilon: float = 1e-8
+
+    def __post_init__(self) -> None:
+        _require(self.epsilon > 0, "head.epsilon", self.epsilon, "a positive number")
+
+
+@dataclass(frozen=True)
+class AugmentRecipe:
+    """Clip-level augmentation: one draw per clip, never per frame.
+
+    Attributes:
+        flip: probability of a horizontal flip.
+        brightness: largest relative change of brightness.
+        contrast: largest relative change of contrast.
+    """
+
+    flip: float = 0.5
+    brightness: float = 0.1
+    contrast: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("flip", "brightness", "contrast"):
+            value = getattr(self, name)
+            _require(0 <= value <= 1, f"augment.{name}", value, "a number from 0 to 1")
+
+
+@dataclass(frozen=True)
+class DataRecipe:
+    """Which clips train.
+
+    Attributes:
+        frames: frames of a clip that the model sees; a stored clip with more is thinned evenly.
+        tracks: ``main`` trains on each video's most prominent face, because a bystander in a manipulated video
+            is real under a fake label; ``all`` trains on every face. Evaluation always looks at every face.
+        validation_fraction: part of the videos that validates when no split is given.
+        batch_size: clips of one optimisation step, over all processes together.
+        balance: weigh the two classes equally in the loss, whatever their counts.
+    """
+
+    frames: int = 32
+    tracks: Literal["main", "all"] = "main"
+    validation_fraction: float = 0.2
+    batch_size: int = 8
+    balance: bool = True
+
+    def __post_init__(self) -> None:
+        _require(self.frames >= 2, "data.frames", self.frames, "2 or more")
+        _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
+        _require(
+            0 < self.validation_fraction < 1, "data.validation_fraction", self.validation_fraction, "between 0 and 1"
+        )
+
+
+@dataclass(frozen=True)
+class PhaseRecipe:
+    """A stretch of epochs with its own rates and its own warm-up and cosine.
+
+    Attributes:
+        epochs: length of the phase.
+        warmup_epochs: epochs over which the rates rise linearly before the cosine lets them fall.
+        encoder_lr: rate of the encoder's trainable blocks; 0 keeps the encoder frozen for the phase.
+        head_lr: rate of projection, mixers and head.
+    """
+
+    epochs: int = 25
+    warmup_epochs: int = 3
+    encoder_lr: float = 5e-6
+    head_lr: float = 1e-4
+
+    def __post_init__(self) -> None:
+        _require(self.epochs >= 1, "phases.epochs", self.epochs, "1 or more")
+        _require(
+            0 <= self.warmup_epochs <= self.epochs,
+            "phases.warmup_epochs",
+            self.warmup_epochs,
+            "0 to the phase's epochs",
+        )
+        _require(self.encoder_lr >= 0, "phases.encoder_lr", self.encoder_lr, "0 or more")
+        _require(self.head_lr >= 0, "phases.head_lr", self.head_lr, "0 or more")
+
+
+@dataclass(frozen=True)
+class OptimiserRecipe:
+    """AdamW and what stands around it.
+
+    Attributes:
+        weight_decay: on matrices; vectors (norms, biases, state-space parameters) are not decayed.
+        gradient_clip: largest norm of the whole gradient.
+        label_smoothing: moved from each label to the other; 0 as in the report.
+        precision: ``auto`` is bfloat16 (float16 where the device has no bfloat16) autocast on CUDA, float32 on CPU.
+    """
+
+    weight_decay: float = 1e-4
+    gradient_clip: float = 1.0
+    label_smoothing: float = 0.0
+    precision: Literal["auto", "float32"] = "auto"
+
+    def __post_init__(self) -> None:
+        _require(self.weight_decay >= 0, "optimiser.weight_decay", self.weight_decay, "0 or more")
+        _require(self.gradient_clip > 0, "optimiser.gradient_clip", self.gradient_clip, "a positive number")
+        _require(0 <= self.label_smoothing < 1, "optimiser.label_smoothing", self.label_smoothing, "from 0 to below 1")
+
+
+@dataclass(frozen=True)
+class Recipe(JsonRecord):
+    """Everything that decides what a training run computes, except its data and initial weights.
+
+    Attributes:
+        name: what the run is called in tables.
+        question: the question that the row answers.
+        seed: root of every draw of the run.
+    """
+
+    name: str = "v8"
+    question: str = ""
+    seed: int = 42
+    encoder: EncoderRecipe = field(default_factory=EncoderRecipe)
+    temporal: TemporalRecipe = field(default_factory=TemporalRecipe)
+    head: HeadRecipe = field(default_factory=HeadRecipe)
+    data: DataRecipe = field(default_factory=DataRecipe)
+    augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
+    phases: tuple[PhaseRecipe, ...] = field(default_factory=lambda: (PhaseRecipe(),))
+
+    def __post_init__(self) -> None:
+        _require(len(self.phases) >= 1, "phases", self.phases, "at least one phase")
+
+    @property
+    def epochs(self) -> int:
+        """Epochs of all phases together."""
+        return sum(phase.epochs for phase in self.phases)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The recipe of a TOML file, defaults filled in.
+
+        Raises:
+            RecipeError: unreadable file, not TOML, an unknown key (with the nearest known one), a value out of range.
+        """
+        try:
+            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
+        except FileNotFoundError:
+            raise RecipeError(
+                f"no recipe at {path}; give the path of a .toml file, such as one of those in recipes/"
+            ) from None
+        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+            raise RecipeError(f"cannot read {path} as a TOML recipe: {error}") from error
+        return cls.from_table(table, source=str(path))
+
+    @classmethod
+    def from_table(cls, table: dict[str, Any], source: str = "the recipe") -> Self:
+        """The recipe of a parsed TOML table.
+
+        Raises:
+            RecipeError: as ``load``.
+        """
+        from pydantic import ValidationError
+
+        try:
+            return cls.from_json(table)
+        except ValidationError as error:
+            problems = "; ".join(_explain(problem) for problem in error.errors())
+            raise RecipeError(f"{source}: {problems}") from None
+
+    def to_toml(self) -> str:
+        """The resolved recipe: every key, also those left at their defaults."""
+        import tomli_w
+
+        return tomli_w.dumps(self.to_json())
+
+    def save(self, path: str | os.PathLike[str]) -> Path:
+        """Write the resolved recipe as TOML, whole or not at all. Returns its path."""
+        return write_text_atomically(path, self.to_toml())
+
+
+def _require(holds: bool, name: str, value: object, expected: str) -> None:
+    if not holds:
+        raise ValueError(f"{name} is {value!r}, expected {expected}")
+
+
+def _explain(problem: Any) -> str:
+    """One pydantic problem in words, with the nearest known key where a key is unknown."""
+    where = ".".join(str(part) for part in problem["loc"])
+    if problem["type"] in ("unexpected_keyword_argument", "extra_forbidden"):
+        near = difflib.get_close_matches(where, _known_keys(), n=1, cutoff=0.5)
+        hint = f"did you mean {near[0]!r}?" if near else f"known at this level: {', '.join(_siblings(where))}"
+        return f"unknown key {where!r}; {hint}"
+    if problem["type"] == "value_error":
+        return str(problem["msg"]).removeprefix("Value error, ")
+    return f"{where}: {problem['msg']} (got {problem['input']!r})"
+
+
+def _siblings(where: str) -> list[str]:
+    parent = where.rpartition(".")[0]
+    return [key for key in _known_keys() if key.rpartition(".")[0] == parent]
+
+
+def _known_keys() -> list[str]:
+    keys = []
+    for name, value in Recipe().to_json().items():
+        keys.append(name)
+        inner = value[0] if name == "phases" else value
+        if isinstance(inner, dict):
+            prefix = "phases.0" if name == "phases" else name
+            keys += [f"{prefix}.{key}" for key in inner]
+    return keys
