@@ -1,0 +1,104 @@
+"""The model: encoder → projection → temporal mixers → head, assembled from a recipe."""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+
+from stf_mamba.errors import RecipeError
+from stf_mamba.models.encoders import VitEncoder
+from stf_mamba.models.heads import HEADS, ClipOutput, masked_mean
+from stf_mamba.models.mixers import MIXERS, build_mixer
+from stf_mamba.recipe import Recipe
+
+
+class ClipDetector(nn.Module):
+    """Scores clips of face crops.
+
+    ``frames (B, T, 3, 224, 224)`` → encoder ``(B, T, D)`` → ``Linear`` + ``LayerNorm`` ``(B, T, W)`` → mixers
+    ``(B, T, W)`` → head. Source: ablation report, section 8.4.
+    """
+
+    def __init__(self, encoder: VitEncoder, projection: nn.Module, temporal: nn.Module, head: nn.Module) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.projection = projection
+        self.temporal = temporal
+        self.head = head
+
+    def forward(self, frames: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for B clips.
+
+        Args:
+            frames: (B, T, 3, H, W) RGB, uint8 or floats in [0, 1].
+            mask: (B, T), true where a frame is valid; ``None`` for all.
+
+        Raises:
+            ValueError: wrong rank, no frame, or a clip without a valid frame.
+        """
+        if frames.ndim != 5 or frames.shape[2] != 3 or frames.shape[1] == 0:
+            raise ValueError(f"frames must be (B, T, 3, H, W) with T of at least 1, got {tuple(frames.shape)}")
+        if mask is not None and (mask.shape != frames.shape[:2] or not bool(mask.any(1).all())):
+            raise ValueError(
+                f"mask must be {tuple(frames.shape[:2])} with a valid frame in every clip, got {tuple(mask.shape)}"
+            )
+        embeddings = self.encoder(frames.flatten(0, 1))  # (B·T, D)
+        return self.from_embeddings(embeddings.unflatten(0, frames.shape[:2]), mask)
+
+    def from_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for frame embeddings (B, T, D): everything after the encoder."""
+        output = self.head(self.temporal(self.projection(embeddings), mask), mask)
+        assert isinstance(output, ClipOutput)
+        return output
+
+
+class TemporalStack(nn.Module):
+    """Mixers that follow each other, each adding what it makes of the frames' *deviations* from the clip's mean.
+
+    A mixer has edges: its convolution and both scans see fewer neighbours near the ends of a clip, so equal frames
+    would come out unequal and a still picture would look inconsistent. The deviation of equal frames is zero, and a
+    gated mixer without input biases (Hydra, Mamba) maps zero to zero; so a still picture keeps zero variance, and small
+    deviations stay small. The choice is ours; the report does not say what surrounds its mixers.
+    """
+
+    def __init__(self, mixers: list[nn.Module]) -> None:
+        super().__init__()
+        self.mixers = nn.ModuleList(mixers)
+
+    def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Embeddings (B, T, W) after every mixer."""
+        for mixer in self.mixers:
+            deviation = embeddings - masked_mean(embeddings, mask)
+            if mask is not None:
+                deviation = deviation * mask.unsqueeze(-1)
+            embeddings = embeddings + mixer(deviation, mask)
+        return embeddings
+
+
+def build_detector(recipe: Recipe) -> ClipDetector:
+    """The untrained model that a recipe describes; draws its initial values from ``recipe.seed`` alone.
+
+    Raises:
+        RecipeError: an encoder, mixer or head that does not exist, or more trainable blocks than there are.
+    """
+    if recipe.temporal.mixer not in MIXERS:
+        raise RecipeError(f"temporal.mixer is {recipe.temporal.mixer!r}, expected one of {', '.join(MIXERS)}")
+    if recipe.head.kind not in HEADS:
+        raise RecipeError(f"head.kind is {recipe.head.kind!r}, expected one of {', '.join(HEADS)}")
+    with torch.random.fork_rng(devices=[]):
+        torch.manual_seed(recipe.seed)
+        try:
+            encoder = VitEncoder(recipe.encoder.name, recipe.encoder.trainable_blocks)
+        except ValueError as error:
+            raise RecipeError(f"encoder: {error}") from None
+        width = recipe.temporal.width
+        projection = nn.Sequential(nn.Linear(encoder.width, width), nn.LayerNorm(width))
+        mixers = [build_mixer(recipe.temporal.mixer, width) for _ in range(recipe.temporal.layers)]
+        head = HEADS[recipe.head.kind](recipe.head.epsilon)
+    return ClipDetector(encoder, projection, TemporalStack(mixers), head)
+
+
+def count_parameters(module: nn.Module) -> tuple[int, int]:
+    """All parameters of a module, and those that train."""
+    parameters = list(module.parameters())
+    return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)

@@ -1,0 +1,116 @@
+"""The temporal mixers by name, and the two rows that need no file of their own.
+
+Every mixer maps (B, T, D) and an optional mask (B, T), True = valid, to (B, T, D): what time adds to each frame. The
+caller adds it to the frame (the residual). Invalid positions change nothing in the valid part and come out as zeros.
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+
+from stf_mamba.models.hydra import Hydra
+from stf_mamba.models.mamba import BiMamba, Mamba
+from stf_mamba.models.recurrent import BiGRU
+from stf_mamba.models.sequence import checked_sequence
+
+
+def build_mixer(kind: str, width: int, **options: Any) -> nn.Module:
+    """The mixer that ``MIXERS`` holds under ``kind``, for sequences of ``width`` channels.
+
+    Args:
+        options: passed to the mixer's class.
+
+    Raises:
+        ValueError: an unknown kind, an option that this kind does not have, or sizes that do not fit together.
+    """
+    if kind not in MIXERS:
+        raise ValueError(f"unknown mixer {kind!r}; known are {', '.join(MIXERS)}")
+    try:
+        return MIXERS[kind](width, **options)
+    except TypeError as error:
+        raise ValueError(f"mixer {kind!r} does not take these options: {error}") from error
+
+
+class Transformer(nn.Module):
+    """Self-attention and a feed-forward network, both after a norm: what a pre-norm encoder layer adds to its input.
+
+    Args:
+        width: D.
+        heads: attention heads; divides D.
+        expansion: width of the feed-forward network over D.
+        positions: add the sinusoidal encoding of time to what attention sees; without it order is invisible.
+
+    Raises:
+        ValueError: ``heads`` does not divide ``width``, or an odd width with positions.
+
+    Source: Vaswani et al., "Attention Is All You Need", 2017; Xiong et al., "On Layer Normalization in the Transformer
+    Architecture", 2020 (norm first).
+    """
+
+    def __init__(self, width: int, *, heads: int = 8, expansion: int = 4, positions: bool = True) -> None:
+        super().__init__()
+        if width % heads:
+            raise ValueError(f"heads {heads} must divide width {width}")
+        if positions and width % 2:
+            raise ValueError(f"sinusoidal positions need an even width, got {width}")
+        self.width, self.positions = width, positions
+        self.attention_norm = nn.LayerNorm(width)
+        self.attention = nn.MultiheadAttention(width, heads, batch_first=True)
+        self.feed_forward = nn.Sequential(
+            nn.LayerNorm(width),
+            nn.Linear(width, expansion * width),
+            nn.GELU(),
+            nn.Linear(expansion * width, width),
+        )
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Mix (B, T, D) over time; invalid positions change nothing in the valid part and come out as zeros.
+
+        Raises:
+            ValueError: what ``checked_sequence`` refuses.
+        """
+        x = checked_sequence(x, mask, self.width)
+        seen = self.attention_norm(x)
+        if self.positions:
+            seen = seen + sinusoidal_positions(x.shape[1], self.width).to(seen)
+        hidden = None if mask is None else ~mask
+        attended, _ = self.attention(seen, seen, seen, key_padding_mask=hidden, need_weights=False)
+        out: Tensor = attended + self.feed_forward(x + attended)
+        return out if mask is None else out.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+
+class NoMixer(nn.Module):
+    """Time adds nothing: zeros (B, T, D). The row in which every frame is judged by itself."""
+
+    def __init__(self, width: int) -> None:
+        super().__init__()
+        self.width = width
+
+    def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Zeros in ``x``'s shape.
+
+        Raises:
+            ValueError: what ``checked_sequence`` refuses.
+        """
+        return torch.zeros_like(checked_sequence(x, mask, self.width))
+
+
+def sinusoidal_positions(length: int, width: int) -> Tensor:
+    """(length, width) float32: sines in the even channels, cosines in the odd, wavelengths from 2π to 20000π."""
+    position = torch.arange(length, dtype=torch.float32).unsqueeze(1)
+    rate = torch.exp(torch.arange(0, width, 2) * (-math.log(10000.0) / width))
+    return torch.stack([torch.sin(position * rate), torch.cos(position * rate)], dim=-1).flatten(1)
+
+
+MIXERS: dict[str, type[nn.Module]] = {
+    "hydra": Hydra,
+    "bimamba": BiMamba,
+    "mamba": Mamba,
+    "gru": BiGRU,
+    "transformer": Transformer,
+    "none": NoMixer,
+}

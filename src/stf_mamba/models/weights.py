@@ -1,0 +1,192 @@
+"""Weights from files: read safely, recognised by their keys, loaded strictly."""
+
+from __future__ import annotations
+
+import os
+import pickle
+import re
+from pathlib import Path
+
+import torch
+from safetensors import SafetensorError
+from safetensors.torch import load_file, save
+from torch import Tensor, nn
+
+from stf_mamba.errors import WeightsError
+from stf_mamba.models.encoders import ENCODERS, VitEncoder
+from stf_mamba.models.torchvision_shim import import_timm
+
+StateDict = dict[str, Tensor]
+
+# Wrappers that published checkpoints put around the network's own state.
+WRAPPERS = ("state_dict", "model", "teacher")
+
+# Parts of published checkpoints that a frame encoder has no place for: classifiers, and the token that stands for
+# masked patches during pretraining.
+NOT_IN_AN_ENCODER = re.compile(r"(head|fc|classifier|fc_norm)\..*|mask_token|register_tokens")
+
+HF_DINOV2_BLOCK = {
+    "norm1": "norm1",
+    "attention.output.dense": "attn.proj",
+    "attention.o_proj": "attn.proj",
+    "layer_scale1.lambda1": "ls1.gamma",
+    "norm2": "norm2",
+    "mlp.fc1": "mlp.fc1",
+    "mlp.fc2": "mlp.fc2",
+    "layer_scale2.lambda1": "ls2.gamma",
+}
+# Queries, keys and values: as in the published files, and as transformers 5 calls them in memory.
+HF_DINOV2_QKV = (
+    ("attention.attention.query", "attention.attention.key", "attention.attention.value"),
+    ("attention.q_proj", "attention.k_proj", "attention.v_proj"),
+)
+HF_DINOV2_REST = {
+    "embeddings.cls_token": "cls_token",
+    "embeddings.mask_token": "mask_token",
+    "embeddings.position_embeddings": "pos_embed",
+    "embeddings.patch_embeddings.projection.weight": "patch_embed.proj.weight",
+    "embeddings.patch_embeddings.projection.bias": "patch_embed.proj.bias",
+    "layernorm.weight": "norm.weight",
+    "layernorm.bias": "norm.bias",
+}
+
+
+def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
+    """The tensors of a ``.safetensors`` file or of a torch checkpoint, on the CPU.
+
+    A torch checkpoint is read with ``weights_only=True``, so that it cannot run code. One level of wrapping
+    (``state_dict``, ``model`` or ``teacher``) is taken off.
+
+    Raises:
+        WeightsError: no such file, or nothing in it that is a state dictionary.
+    """
+    file = Path(path)
+    if not file.is_file():
+        raise WeightsError(f"no weights file at {file}; give the path of a .safetensors, .pth or .pt file")
+    try:
+        content = (
+            load_file(file)
+            if file.suffix == ".safetensors"
+            else torch.load(file, map_location="cpu", weights_only=True)
+        )
+    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
+        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
+        raise WeightsError(
+            f"cannot read {file} ({file.stat().st_size} bytes) as weights: {reason}; download or export it again"
+        ) from None
+    for wrapper in WRAPPERS:
+        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
+            content = content[wrapper]
+    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
+        raise WeightsError(f"{file} holds no state dictionary (names → tensors); export the model's state_dict()")
+    return content
+
+
+def save_state_dict(state: StateDict, path: str | os.PathLike[str]) -> Path:
+    """Write tensors as safetensors; the file appears whole or not at all. Returns its path."""
+    target = Path(path)
+    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
+    try:
+        partial.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return target
+
+
+def load_encoder_weights(encoder: VitEncoder, path: str | os.PathLike[str]) -> None:
+    """Load published weights into an encoder, strictly: every tensor finds its place or it is an error.
+
+    Accepted key layouts: timm, the official DINOv2 repository, Hugging Face ``Dinov2Model``. Position embeddings of
+    another image size are resampled (bicubic, as timm does).
+
+    Raises:
+        WeightsError: unreadable, or made for another architecture; the message lists what does not fit.
+    """
+    state = to_timm_layout(read_state_dict(path))
+    network = encoder.network
+    target = network.state_dict()
+    state = {name: tensor for name, tensor in state.items() if not NOT_IN_AN_ENCODER.fullmatch(name)}
+    _resample_positions(state, network)
+    problems = describe_mismatch(state, target)
+    if problems:
+        raise WeightsError(
+            f"{path} does not fit the encoder {encoder.name!r} ({ENCODERS[encoder.name].description}): "
+            f"{'; '.join(problems)}. {_what_it_looks_like(state)}"
+        )
+    network.load_state_dict(state, strict=True)
+
+
+def load_model_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
+    """Load a run's own weights into the model of its recipe, strictly.
+
+    Raises:
+        WeightsError: unreadable, or of another model.
+    """
+    state = read_state_dict(path)
+    problems = describe_mismatch(state, model.state_dict())
+    if problems:
+        raise WeightsError(f"{path} does not fit the model of its recipe: {'; '.join(problems)}")
+    model.load_state_dict(state, strict=True)
+
+
+def to_timm_layout(state: StateDict) -> StateDict:
+    """The state with timm's names: Hugging Face DINOv2 renamed (queries, keys and values joined), others unchanged."""
+    state = {name.removeprefix("dinov2."): tensor for name, tensor in state.items()}
+    if "embeddings.cls_token" not in state:
+        return state
+    renamed: StateDict = {}
+    for name, tensor in state.items():
+        block = re.fullmatch(r"encoder\.layer\.(\d+)\.(.+?)(\.weight|\.bias)?", name)
+        if block is None:
+            renamed[HF_DINOV2_REST.get(name, name)] = tensor
+            continue
+        number, part, ending = block.groups(default="")
+        names = next((names for names in HF_DINOV2_QKV if part in names), None)
+        if names is None:
+            renamed[f"blocks.{number}.{HF_DINOV2_BLOCK.get(part, part)}{ending}"] = tensor
+            continue
+        parts = [state.get(f"encoder.layer.{number}.{other}{ending}") for other in names]
+        if all(isinstance(other, Tensor) for other in parts):  # else the joined tensor is reported as missing
+            renamed[f"blocks.{number}.attn.qkv{ending}"] = torch.cat([other for other in parts if other is not None])
+    return renamed
+
+
+def describe_mismatch(state: StateDict, target: StateDict) -> list[str]:
+    """What keeps ``state`` from being loaded strictly as ``target``: sentences, none where it fits."""
+    missing = [name for name in target if name not in state]
+    unexpected = [name for name in state if name not in target]
+    reshaped = [
+        f"{name} {tuple(state[name].shape)} instead of {tuple(target[name].shape)}"
+        for name in target
+        if name in state and state[name].shape != target[name].shape
+    ]
+    kinds = (("missing", missing), ("unexpected", unexpected), ("of another shape", reshaped))
+    return [f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds if names]
+
+
+def _resample_positions(state: StateDict, network: nn.Module) -> None:
+    """Fit position embeddings (1, 1 + grid², D) of another image size to the network's grid, in place."""
+    positions = state.get("pos_embed")
+    expected = network.state_dict()["pos_embed"]
+    if positions is None or positions.ndim != 3 or positions.shape == expected.shape:
+        return
+    if positions.shape[2] != expected.shape[2] or round((positions.shape[1] - 1) ** 0.5) ** 2 != positions.shape[1] - 1:
+        return
+    resample_abs_pos_embed = import_timm().layers.resample_abs_pos_embed
+
+    side = round((expected.shape[1] - 1) ** 0.5)
+    state["pos_embed"] = resample_abs_pos_embed(positions, new_size=[side, side], num_prefix_tokens=1)
+
+
+def _what_it_looks_like(state: StateDict) -> str:
+    blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
+    embedding = state.get("cls_token")
+    if not blocks or embedding is None:
+        return "It is not a vision transformer in a known key layout (timm, official DINOv2, Hugging Face Dinov2Model)"
+    return f"It holds a vision transformer of {max(blocks) + 1} blocks and width {embedding.shape[-1]}"
+
+
+def _first(names: list[str], count: int = 3) -> str:
+    return ", ".join(names[:count]) + (", ..." if len(names) > count else "")

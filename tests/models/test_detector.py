@@ -1,0 +1,112 @@
+"""The whole model: shapes, counts, gradients where they belong, and the variance floor of a still clip."""
+
+import math
+
+import pytest
+import torch
+
+from stf_mamba.errors import RecipeError
+from stf_mamba.models.detector import build_detector, count_parameters
+from stf_mamba.models.mixers import MIXERS
+from stf_mamba.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
+
+SMALL = Recipe(encoder=EncoderRecipe("vit_miniature", 2), temporal=TemporalRecipe("hydra", 2, 64))
+
+
+def test_shapes_and_consistency():
+    model = build_detector(SMALL).eval()
+    with torch.no_grad():
+        output = model(torch.randint(0, 256, (2, 7, 3, 224, 224), dtype=torch.uint8))
+    assert (output.logit.shape, output.log_variance.shape, output.consistency.shape) == ((2,), (2,), (2, 7))
+    assert (output.consistency <= 1 + 1e-6).all()
+
+
+def test_default_is_v8_and_its_count_is_the_sum_of_its_parts():
+    model = build_detector(Recipe())
+    total, trainable = count_parameters(model)
+    encoder = 85_724_928
+    projection = 768 * 512 + 512 + 2 * 512
+    temporal, _ = count_parameters(model.temporal)
+    assert len(model.temporal.mixers) == 2
+    assert total == encoder + projection + temporal + 2
+    assert trainable == 14_180_352 + projection + temporal + 2
+
+
+def test_a_still_clip_reaches_the_variance_floor_through_the_whole_model():
+    model = build_detector(SMALL).eval()
+    still = torch.randint(0, 256, (1, 1, 3, 224, 224), dtype=torch.uint8).expand(1, 32, 3, 224, 224)
+    with torch.no_grad():
+        output = model(still)
+    assert output.log_variance.item() == pytest.approx(math.log(SMALL.head.epsilon), abs=1e-3)
+    torch.testing.assert_close(output.consistency, torch.ones(1, 32))
+
+
+def test_the_floor_is_not_a_matter_of_course():
+    # The same mixers on the plain sequence, not on its deviations, make a still clip inconsistent at its edges.
+    model = build_detector(SMALL).eval()
+    still = torch.randn(1, 1, 64).expand(1, 32, 64)
+    with torch.no_grad():
+        edges = still + model.temporal.mixers[0](still)
+        assert model.head(edges).log_variance.item() > math.log(SMALL.head.epsilon) + 1
+        assert model.head(model.temporal(still)).log_variance.item() < math.log(SMALL.head.epsilon) + 1e-3
+
+
+def test_gradients_reach_what_trains_and_nothing_else():
+    model = build_detector(SMALL)
+    model(torch.randint(0, 256, (2, 5, 3, 224, 224), dtype=torch.uint8)).logit.square().sum().backward()
+    for name, parameter in model.named_parameters():
+        frozen = name.startswith("encoder.network") and not name.startswith(
+            ("encoder.network.norm.", "encoder.network.blocks.2.", "encoder.network.blocks.3.")
+        )
+        assert (parameter.grad is None) == frozen, name
+        if not frozen:
+            assert parameter.grad.isfinite().all(), name
+
+
+@pytest.mark.parametrize("mixer", MIXERS)
+def test_every_mixer_takes_part(mixer):
+    recipe = Recipe(encoder=EncoderRecipe("vit_miniature", 0), temporal=TemporalRecipe(mixer, 1, 64))
+    model = build_detector(recipe).eval()
+    with torch.no_grad():
+        output = model.from_embeddings(torch.randn(2, 9, 96))
+    assert output.logit.isfinite().all()
+
+
+def test_padding_changes_nothing():
+    model = build_detector(SMALL).eval()
+    embeddings = torch.randn(2, 9, 96)
+    padded = torch.cat([embeddings, torch.randn(2, 4, 96)], 1)
+    mask = torch.arange(13).expand(2, 13) < 9
+    with torch.no_grad():
+        plain, masked = model.from_embeddings(embeddings), model.from_embeddings(padded, mask)
+    torch.testing.assert_close(masked.logit, plain.logit, atol=1e-4, rtol=1e-4)
+
+
+def test_the_seed_decides_the_initial_values():
+    first, again = build_detector(SMALL), build_detector(SMALL)
+    other = build_detector(Recipe(seed=43, encoder=SMALL.encoder, temporal=SMALL.temporal))
+    for name, tensor in first.state_dict().items():
+        assert torch.equal(tensor, again.state_dict()[name]), name
+    assert not torch.equal(first.projection[0].weight, other.projection[0].weight)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "message"),
+    [
+        (Recipe(encoder=EncoderRecipe("vgg")), "encoder: unknown encoder 'vgg'"),
+        (Recipe(encoder=EncoderRecipe("vit_miniature", 9)), "cannot train 9"),
+        (Recipe(temporal=TemporalRecipe("lstm")), "temporal.mixer is 'lstm', expected one of hydra"),
+        (Recipe(head=HeadRecipe("mlp")), "head.kind is 'mlp', expected one of variance"),
+    ],
+)
+def test_unknown_parts_are_named(recipe, message):
+    with pytest.raises(RecipeError, match=message):
+        build_detector(recipe)
+
+
+def test_wrong_shapes_are_named():
+    model = build_detector(SMALL)
+    with pytest.raises(ValueError, match=r"got \(2, 3, 224, 224\)"):
+        model(torch.zeros(2, 3, 224, 224))
+    with pytest.raises(ValueError, match="valid frame in every clip"):
+        model(torch.zeros(1, 2, 3, 224, 224), torch.zeros(1, 2, dtype=torch.bool))

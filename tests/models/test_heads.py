@@ -1,0 +1,106 @@
+"""The variance head: exact where a cosine cancels, monotone, blind to padding, and at its floor for a still clip."""
+
+import math
+
+import numpy as np
+import pytest
+import torch
+import torch.nn.functional as F
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from stf_mamba.models.heads import VarianceHead, half_squared_chord
+
+SHAPES = {"B": st.integers(1, 3), "T": st.integers(2, 9), "D": st.integers(2, 16), "seed": st.integers(0, 10_000)}
+
+
+def embeddings(B, T, D, seed, spread=1.0):
+    generator = torch.Generator().manual_seed(seed)
+    base = torch.randn(B, 1, D, generator=generator, dtype=torch.float64)
+    return base + spread * torch.randn(B, T, D, generator=generator, dtype=torch.float64)
+
+
+@settings(max_examples=40, deadline=None)
+@given(**SHAPES)
+def test_equals_the_definition_by_cosine_in_float64(B, T, D, seed):
+    x = embeddings(B, T, D, seed)
+    cosine = F.cosine_similarity(x, x.mean(1, keepdim=True), dim=-1)
+    expected = torch.log(cosine.var(1, correction=0) + 1e-8)
+    output = VarianceHead()(x)
+    # Eight float32 roundings of values of order one; the logarithm divides by the variance plus epsilon.
+    tolerance = 8 * np.finfo(np.float32).eps / (float(cosine.var(1, correction=0).min()) + 1e-8)
+    torch.testing.assert_close(output.consistency.double(), cosine, atol=1e-6, rtol=0)
+    torch.testing.assert_close(output.log_variance.double(), expected, atol=tolerance, rtol=0)
+
+
+def test_keeps_small_variances_that_a_float32_cosine_loses():
+    x = embeddings(4, 32, 512, seed=1, spread=1e-3)
+    exact = 1 - F.cosine_similarity(x, x.mean(1, keepdim=True), dim=-1)
+    by_chord = half_squared_chord(x.float()).double()
+    by_cosine = 1 - F.cosine_similarity(x.float(), x.float().mean(1, keepdim=True), dim=-1).double()
+    error = (by_chord / exact - 1).abs().max()
+    assert error < 1e-3
+    assert (by_cosine / exact - 1).abs().max() > 30 * error
+
+
+@settings(max_examples=40, deadline=None)
+@given(first=st.floats(1e-6, 1), second=st.floats(1e-6, 1), slope=st.floats(-20, 20))
+def test_more_variance_is_never_less_suspicious(first, second, slope):
+    head = VarianceHead()
+    head.raw_slope.data.fill_(slope)
+    x = embeddings(1, 8, 4, seed=3, spread=0.3)
+    mean = x.mean(1, keepdim=True)
+    outputs = [head(mean + (x - mean) * spread) for spread in sorted((first, second))]
+    if outputs[0].log_variance <= outputs[1].log_variance:
+        assert outputs[0].logit <= outputs[1].logit
+
+
+@settings(max_examples=40, deadline=None)
+@given(**SHAPES, padding=st.integers(1, 5))
+def test_padding_changes_nothing(B, T, D, seed, padding):
+    x = embeddings(B, T, D, seed)
+    mask = torch.cat([torch.ones(B, T, dtype=torch.bool), torch.zeros(B, padding, dtype=torch.bool)], 1)
+    padded = torch.cat([x, torch.randn(B, padding, D, dtype=torch.float64)], 1)
+    plain, masked = VarianceHead()(x), VarianceHead()(padded, mask)
+    torch.testing.assert_close(masked.log_variance, plain.log_variance, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(masked.consistency[:, :T], plain.consistency, atol=1e-6, rtol=0)
+    assert not masked.consistency[:, T:].any()
+
+
+def test_identical_frames_reach_the_floor():
+    x = torch.randn(2, 1, 16).expand(2, 32, 16)
+    output = VarianceHead(epsilon=1e-6)(x)
+    torch.testing.assert_close(output.log_variance, torch.full((2,), math.log(1e-6)))
+    torch.testing.assert_close(output.consistency, torch.ones(2, 32))
+
+
+def test_standardised_logits_start_centred():
+    head = VarianceHead()
+    log_variances = torch.tensor([-9.0, -7.0, -8.0, -6.0])
+    head.standardise(log_variances)
+    logits = head.slope * (log_variances - head.centre) / head.scale + head.bias
+    assert logits.mean().abs() < 1e-3
+    assert logits.std(correction=0).item() == pytest.approx(1.0, abs=1e-3)
+    with pytest.raises(ValueError, match="finite"):
+        head.standardise(torch.tensor([float("nan")]))
+
+
+def test_gradients_equal_finite_differences():
+    head = VarianceHead().double()
+    x = embeddings(1, 5, 6, seed=4).requires_grad_()
+
+    def log_variance(values):  # the head works in float32: checked through its float64 twin
+        return (half_squared_chord(values).var(1, correction=0) + head.epsilon).log()
+
+    assert torch.autograd.gradcheck(log_variance, (x,))
+    ours = torch.autograd.grad(head(x).log_variance.sum(), x)[0]
+    exact = torch.autograd.grad(log_variance(x).sum(), x)[0]
+    torch.testing.assert_close(ours, exact, atol=1e-4, rtol=1e-3)
+
+
+def test_autocast_does_not_reach_it():
+    x = embeddings(2, 32, 64, seed=5, spread=0.05).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = VarianceHead()(x)
+    assert inside.logit.dtype == torch.float32
+    torch.testing.assert_close(inside.log_variance, VarianceHead()(x).log_variance)

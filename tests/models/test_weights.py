@@ -1,0 +1,142 @@
+"""Weights load strictly from every published key layout, or say what does not fit."""
+
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from stf_mamba.errors import WeightsError
+from stf_mamba.models.encoders import VitEncoder
+from stf_mamba.models.torchvision_shim import import_timm
+from stf_mamba.models.weights import load_encoder_weights, load_model_weights, read_state_dict, save_state_dict
+
+
+@pytest.fixture(scope="module")
+def small():
+    """A DINOv2 ViT-S/14 with drawn weights, as a published one would be."""
+    torch.manual_seed(0)
+    return VitEncoder("dinov2_vits14", 2).eval()
+
+
+def fresh():
+    torch.manual_seed(1)
+    return VitEncoder("dinov2_vits14", 2).eval()
+
+
+def same_output(first, second):
+    frames = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
+    with torch.no_grad():
+        torch.testing.assert_close(first(frames), second(frames), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
+def test_timm_layout(small, tmp_path, suffix):
+    state = dict(small.network.state_dict())
+    path = tmp_path / f"w{suffix}"
+    save_file(state, path) if suffix == ".safetensors" else torch.save({"state_dict": state}, path)
+    encoder = fresh()
+    load_encoder_weights(encoder, path)
+    same_output(encoder, small)
+
+
+def test_official_layout_with_mask_token_and_518_px_positions(small, tmp_path):
+    # The official files: same names as timm's, a mask token, position embeddings for 37 × 37 patches.
+    state = dict(small.network.state_dict())
+    at_518 = import_timm().create_model("vit_small_patch14_dinov2", pretrained=False, num_classes=0)
+    state["pos_embed"] = torch.randn_like(at_518.pos_embed)
+    state["mask_token"] = torch.zeros(1, 384)
+    torch.save(state, tmp_path / "dinov2_vits14_pretrain.pth")
+    encoder = fresh()
+    load_encoder_weights(encoder, tmp_path / "dinov2_vits14_pretrain.pth")
+    resampled = encoder.network.pos_embed
+    assert resampled.shape == (1, 257, 384)
+    torch.testing.assert_close(resampled[:, 0], state["pos_embed"][:, 0])
+    torch.testing.assert_close(encoder.network.blocks[11].attn.qkv.weight, state["blocks.11.attn.qkv.weight"])
+
+
+@pytest.mark.parametrize("names", ["published", "in memory"])
+def test_hugging_face_layout_gives_hugging_faces_output(tmp_path, names):
+    import_timm()
+    from transformers import Dinov2Config, Dinov2Model
+
+    config = Dinov2Config(hidden_size=384, num_attention_heads=6, image_size=224, patch_size=14)
+    torch.manual_seed(2)
+    reference = Dinov2Model(config).eval()
+    with torch.no_grad():
+        for parameter in reference.parameters():
+            parameter.normal_(std=0.05)
+    if names == "published":
+        reference.save_pretrained(tmp_path)
+        assert "encoder.layer.0.attention.attention.query.weight" in read_state_dict(tmp_path / "model.safetensors")
+    else:
+        save_file(reference.state_dict(), tmp_path / "model.safetensors")
+    encoder = fresh()
+    load_encoder_weights(encoder, tmp_path / "model.safetensors")
+    frames = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = reference((frames / 255 - encoder.mean) / encoder.std).pooler_output
+        torch.testing.assert_close(encoder(frames), expected, atol=1e-4, rtol=1e-4)
+
+
+@pytest.mark.real
+def test_vit_tiny_from_shared(shared):
+    encoder = VitEncoder("vit_tiny16", 2)
+    before = encoder.network.blocks[0].attn.qkv.weight.clone()
+    load_encoder_weights(encoder, shared / "weights" / "vit_tiny_patch16_224.safetensors")
+    assert not torch.equal(before, encoder.network.blocks[0].attn.qkv.weight)
+
+
+def test_another_architecture_is_named(small, tmp_path):
+    save_state_dict(small.network.state_dict(), tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError) as caught:
+        load_encoder_weights(VitEncoder("vit_tiny16", 2), tmp_path / "w.safetensors")
+    message = str(caught.value)
+    assert "does not fit the encoder 'vit_tiny16'" in message
+    assert "of another shape" in message
+    assert "12 blocks and width 384" in message
+
+
+def test_a_missing_tensor_is_an_error(small, tmp_path):
+    state = dict(small.network.state_dict())
+    del state["blocks.3.norm1.weight"]
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"1 missing \(blocks\.3\.norm1\.weight\)"):
+        load_encoder_weights(fresh(), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("w.safetensors", b"not weights", "cannot read"),
+        ("w.pth", b"", "cannot read"),
+        ("w.pth", b"\x80\x04nonsense", "cannot read"),
+    ],
+)
+def test_unreadable_files(tmp_path, name, content, message):
+    (tmp_path / name).write_bytes(content)
+    with pytest.raises(WeightsError, match=message):
+        read_state_dict(tmp_path / name)
+
+
+def test_code_in_a_checkpoint_is_not_run(tmp_path):
+    class Bomb:
+        def __reduce__(self):
+            return (open, (str(tmp_path / "ran"), "w"))
+
+    torch.save({"model": Bomb()}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="cannot read"):
+        read_state_dict(tmp_path / "w.pth")
+    assert not (tmp_path / "ran").exists()
+
+
+def test_other_contents_and_missing_files(tmp_path):
+    torch.save({"epoch": 3}, tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="no state dictionary"):
+        read_state_dict(tmp_path / "w.pth")
+    with pytest.raises(WeightsError, match="no weights file"):
+        read_state_dict(tmp_path / "absent.pth")
+
+
+def test_model_weights_are_strict(tmp_path):
+    save_state_dict({"a": torch.zeros(1)}, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"1 unexpected \(a\)"):
+        load_model_weights(torch.nn.Linear(1, 1), tmp_path / "w.safetensors")
