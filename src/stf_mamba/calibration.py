@@ -1,0 +1,118 @@
+"""From a video's score to a probability with an interval, and to an outcome that may abstain."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from stf_mamba.metrics import MIN_CLUSTERS, arrays, identity_clusters
+from stf_mamba.predictions import Predictions
+from stf_mamba.records import Float64Array, JsonRecord, Outcome
+from stf_mamba.seeds import derive_seed
+
+CONFIDENCE = 0.90
+RESAMPLES = 500
+DECISION = 0.5
+
+
+@dataclass(frozen=True)
+class Calibration(JsonRecord):
+    """Logistic curves from a video's score to the probability of manipulation.
+
+    The first curve is fitted to all calibration videos, the others to bootstrap resamples of their identity clusters:
+    they give the interval. Both classes weigh the same in the fit, so the probability is that for a video which is as
+    likely manipulated as not before it is looked at; another prior must be applied by the reader.
+
+    Attributes:
+        slopes, intercepts: of the curves; no slope is negative.
+        n_real, n_fake, clusters: what the fit rests on.
+        source: which videos, in words.
+    """
+
+    slopes: tuple[float, ...]
+    intercepts: tuple[float, ...]
+    n_real: int
+    n_fake: int
+    clusters: int
+    source: str
+
+    def probability(self, score: float) -> tuple[float, tuple[float, float]]:
+        """The probability of manipulation at a score, and its 90 % interval."""
+        curves = 1 / (1 + np.exp(-(np.array(self.slopes) * score + np.array(self.intercepts))))
+        tail = 100 * (1 - CONFIDENCE) / 2
+        low, high = np.percentile(curves[1:], [tail, 100 - tail])
+        value = float(curves[0])
+        return value, (min(float(low), value), max(float(high), value))
+
+    def outcome(self, score: float) -> Outcome:
+        """Manipulated or not flagged where the whole interval lies on one side of one half, else inconclusive."""
+        _, (low, high) = self.probability(score)
+        if low > DECISION:
+            return Outcome.MANIPULATED
+        if high < DECISION:
+            return Outcome.NOT_FLAGGED
+        return Outcome.INCONCLUSIVE
+
+
+def fit_calibration(predictions: Predictions, source: str, resamples: int = RESAMPLES) -> Calibration:
+    """Calibrate on videos that the model was not trained on.
+
+    Raises:
+        ValueError: the scored videos are of one class only, or show fewer than four groups of people: an interval over
+            them would be made up.
+    """
+    rows = predictions.scored()
+    scores, labels = arrays(rows)
+    n_fake = int(labels.sum())
+    if n_fake in (0, len(rows)):
+        raise ValueError(
+            f"calibration needs both classes; scored are {len(rows) - n_fake} real and {n_fake} fake videos"
+        )
+    clusters = identity_clusters(rows)
+    count = int(clusters.max()) + 1
+    if count < MIN_CLUSTERS:
+        raise ValueError(f"calibration needs {MIN_CLUSTERS} groups of people, the videos show {count}")
+    generator = np.random.default_rng(derive_seed("calibration", len(rows)))
+    draws = generator.multinomial(count, np.full(count, 1 / count), size=resamples)[:, clusters]
+    weightings = [np.ones(len(rows)), *draws.astype(np.float64)]
+    curves = [fit_logistic(scores, labels, weights) for weights in weightings if _has_both(labels, weights)]
+    if len(curves) == 1:
+        raise ValueError(f"no resample of the {count} groups of people holds both classes; calibrate on more videos")
+    return Calibration(*_columns(curves), len(rows) - n_fake, n_fake, count, source)
+
+
+def fit_logistic(scores: Float64Array, labels: Float64Array, weights: Float64Array) -> tuple[float, float]:
+    """Slope (never negative) and intercept of a class-balanced logistic curve with Platt's smoothed targets.
+
+    The smoothing, (n⁺ + 1)/(n⁺ + 2) and 1/(n⁻ + 2), keeps the slope finite where the classes are separated.
+
+    Source: Platt, "Probabilistic Outputs for Support Vector Machines", 1999; Lin, Lin, Weng 2007.
+    """
+    from scipy.optimize import minimize
+
+    n_fake, n_real = float(weights[labels == 1].sum()), float(weights[labels == 0].sum())
+    targets = np.where(labels == 1, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))
+    balanced = weights / np.where(labels == 1, n_fake, n_real)
+    centre, spread = float(scores.mean()), float(scores.std()) or 1.0
+    inputs = (scores - centre) / spread
+
+    def loss(curve: Float64Array) -> tuple[float, Float64Array]:
+        logits = curve[0] * inputs + curve[1]
+        error = balanced * (1 / (1 + np.exp(-logits)) - targets)
+        value = float((balanced * (np.logaddexp(0, logits) - targets * logits)).sum())
+        return value, np.array([(error * inputs).sum(), error.sum()])
+
+    found = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=[(0, None), (None, None)], method="L-BFGS-B")
+    slope = float(found.x[0]) / spread
+    return slope, float(found.x[1]) - slope * centre
+
+
+def _has_both(labels: Float64Array, weights: Float64Array) -> bool:
+    return bool(weights[labels == 1].any() and weights[labels == 0].any())
+
+
+def _columns(curves: Sequence[tuple[float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:
+    slopes, intercepts = zip(*curves, strict=True)
+    return slopes, intercepts
