@@ -1,0 +1,311 @@
+"""Prepared clips on disk: written once, resumable, read fast.
+
+    ROOT/<settings key>/settings.json            what the clips were made with
+    ROOT/<settings key>/videos/<ab>/<sha256>/    one folder a video, named by the file's hash
+        video.json                               probe, tracks, dropped faces, clips, or the reason there are none
+        000.npy ...                              one clip each, (T, 224, 224, 3) uint8 RGB, memory-mapped when read
+    ROOT/<settings key>/manifests/<name>.json    which videos a data set consists of, with labels
+
+A video's folder is made under a temporary name and renamed when it is complete, so what has its final name is whole,
+and a killed ``prepare`` continues with what is missing. Both the file's hash and every setting are in the path, so a
+changed setting never reads stale clips. Pixels are stored as they are: JPEG, even at quality 95, destroys the noise
+residual that forensic signals live on.
+"""
+
+from __future__ import annotations
+
+import errno
+import hashlib
+import json
+import os
+import shutil
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Literal, Self
+
+import numpy as np
+
+from stf_mamba.errors import ClipStoreError
+from stf_mamba.faces import FaceSettings
+from stf_mamba.records import (
+    Clip,
+    DroppedTrack,
+    FaceTrack,
+    JsonRecord,
+    UInt8Array,
+    VideoRecord,
+)
+from stf_mamba.video import VideoInfo
+
+FORMAT = 1
+
+
+@dataclass(frozen=True)
+class ClipSettings(JsonRecord):
+    """What decides the pixels of prepared clips.
+
+    Attributes:
+        detector: name of the face detector, as it names itself.
+        faces: detection, tracking and crop.
+        frames: frames of a clip.
+        sampling: ``uniform`` spreads a clip's frames over its window; ``consecutive`` takes neighbouring frames at the
+            video's own rate from the window's middle.
+        window_s: a track is cut into windows of this length, one clip each, so that a clip's frames are about as far
+            apart in a long video as in a short one; ``None`` makes the whole track one window.
+        clips_per_track: at most so many windows of a track, evenly spread over it.
+        tracks: at most so many faces of a video, the most prominent first.
+    """
+
+    detector: str = "mtcnn-1.0.0"
+    faces: FaceSettings = field(default_factory=FaceSettings)
+    frames: int = 32
+    sampling: Literal["uniform", "consecutive"] = "uniform"
+    window_s: float | None = 10.0
+    clips_per_track: int = 4
+    tracks: int = 8
+
+    def __post_init__(self) -> None:
+        for name in ("frames", "clips_per_track", "tracks"):
+            if getattr(self, name) < (2 if name == "frames" else 1):
+                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {2 if name == 'frames' else 1}")
+        if self.window_s is not None and self.window_s <= 0:
+            raise ValueError(f"window_s is {self.window_s}, expected a positive number of seconds or None")
+
+    @property
+    def key(self) -> str:
+        """Sixteen hexadecimal digits that change with any setting."""
+        canonical = json.dumps({"format": FORMAT, **self.to_json()}, sort_keys=True)
+        return hashlib.sha256(canonical.encode()).hexdigest()[:16]
+
+
+@dataclass(frozen=True)
+class StoredClip(JsonRecord):
+    """One clip of a stored video: its file, its face track, and when its frames are shown."""
+
+    file: str
+    track_id: int
+    times_s: tuple[float, ...]
+
+
+@dataclass(frozen=True)
+class StoredVideo(JsonRecord):
+    """What was made of one video. ``reason`` says why there are no clips, and is ``None`` where there are some."""
+
+    info: VideoInfo | None
+    tracks: tuple[FaceTrack, ...] = ()
+    dropped: tuple[DroppedTrack, ...] = ()
+    clips: tuple[StoredClip, ...] = ()
+    damaged_packets: int = 0
+    frames_after_damage: int = 0
+    reason: str | None = None
+
+
+@dataclass(frozen=True)
+class ManifestEntry(JsonRecord):
+    """One video of a data set: who is in it, its file's hash, and why it has no clips (``None`` where it has)."""
+
+    record: VideoRecord
+    sha256: str | None
+    clips: int
+    reason: str | None
+
+
+@dataclass(frozen=True)
+class Manifest(JsonRecord):
+    """The videos of one prepared data set, in the adapter's order."""
+
+    name: str
+    entries: tuple[ManifestEntry, ...]
+
+
+class ClipStore:
+    """The clips made with one set of settings under one root."""
+
+    def __init__(self, root: str | os.PathLike[str], settings: ClipSettings) -> None:
+        self.root = Path(root)
+        self.settings = settings
+        self.folder = self.root / settings.key
+
+    @classmethod
+    def create(cls, root: str | os.PathLike[str], settings: ClipSettings) -> Self:
+        """The store for these settings, made if need be, with what an earlier crash left half-written removed.
+
+        Raises:
+            ClipStoreError: the folder cannot be written.
+        """
+        store = cls(root, settings)
+        try:
+            (store.folder / "videos").mkdir(parents=True, exist_ok=True)
+            (store.folder / "manifests").mkdir(exist_ok=True)
+            store.remove_leftovers()
+            if not (store.folder / "settings.json").exists():
+                settings.save(store.folder / "settings.json")
+        except OSError as error:
+            raise write_error(error, store.root) from error
+        return store
+
+    @classmethod
+    def open(cls, root: str | os.PathLike[str], key: str | None = None) -> Self:
+        """The store under ``root``; with several settings there, ``key`` (or its beginning) says which.
+
+        Raises:
+            ClipStoreError: nothing prepared there, no such key, or several settings and no key.
+        """
+        found = sorted(path.parent for path in Path(root).glob("*/settings.json"))
+        if not found:
+            raise ClipStoreError(f"no prepared clips under {root}; make some with: stf prepare --out {root} ...")
+        chosen = [folder for folder in found if folder.name.startswith(key or "")]
+        if len(chosen) != 1:
+            names = ", ".join(folder.name for folder in found)
+            raise ClipStoreError(
+                f"{root} holds clips of {len(found)} settings ({names}) and {len(chosen)} match {key!r}; "
+                "choose one with --settings KEY (each KEY/settings.json says what it is)"
+            )
+        path = chosen[0] / "settings.json"
+        try:
+            settings = ClipSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ClipStoreError(f"cannot read {path}: {error}; remove {path.parent} and prepare again") from error
+        if settings.key != path.parent.name:
+            raise ClipStoreError(
+                f"{path.parent} was written by another version of the clip format (its settings now have the key "
+                f"{settings.key}); prepare again"
+            )
+        return cls(root, settings)
+
+    def video_folder(self, sha256: str) -> Path:
+        """Where the clips of the video with this hash lie or will lie."""
+        return self.folder / "videos" / sha256[:2] / sha256
+
+    def has(self, sha256: str) -> bool:
+        """Whether this video has been prepared, with clips or with the reason why it has none."""
+        return (self.video_folder(sha256) / "video.json").is_file()
+
+    def video(self, sha256: str) -> StoredVideo:
+        """What was made of a video.
+
+        Raises:
+            ClipStoreError: it was never prepared, or its record is damaged.
+        """
+        path = self.video_folder(sha256) / "video.json"
+        try:
+            return StoredVideo.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except FileNotFoundError:
+            raise ClipStoreError(f"{path.parent} is missing; run stf prepare again, it makes what is missing") from None
+        except ValueError as error:
+            raise ClipStoreError(f"cannot read {path}: {error}; remove {path.parent} and prepare again") from error
+
+    def frames(self, sha256: str, clip: StoredClip) -> UInt8Array:
+        """A clip's frames (T, H, W, 3) uint8 RGB, memory-mapped and read-only.
+
+        Raises:
+            ClipStoreError: the file is missing or damaged.
+        """
+        path = self.video_folder(sha256) / clip.file
+        size = self.settings.faces.size_px
+        expected = (len(clip.times_s), size, size, 3)
+        try:
+            frames: UInt8Array = np.load(path, mmap_mode="r", allow_pickle=False)
+        except (OSError, ValueError, EOFError) as error:
+            raise ClipStoreError(
+                f"cannot read the clip {path}: {error}; remove {path.parent} and prepare again"
+            ) from error
+        if frames.shape != expected or frames.dtype != np.uint8:
+            raise ClipStoreError(
+                f"{path} holds {frames.dtype} {frames.shape}, expected uint8 {expected}; "
+                f"remove {path.parent} and prepare again"
+            )
+        return frames
+
+    def write(self, sha256: str, video: StoredVideo, clips: Iterator[Clip]) -> StoredVideo:
+        """Store a video's clips as they come, then its record; all of it appears at once. Returns the record.
+
+        Raises:
+            ClipStoreError: the disk is full or the folder cannot be written; nothing stays behind.
+        """
+        target = self.video_folder(sha256)
+        partial = self.folder / "videos" / f".partial-{os.getpid()}-{sha256[:16]}"
+        try:
+            partial.mkdir()
+            stored = tuple(_write_clip(partial, number, clip) for number, clip in enumerate(clips))
+            video = replace(video, clips=stored)
+            video.save(partial / "video.json")
+            target.parent.mkdir(exist_ok=True)
+            if target.exists():  # an unfinished folder of an older format: ours is complete
+                shutil.rmtree(target)
+            partial.rename(target)
+        except OSError as error:
+            raise write_error(error, self.root) from error
+        finally:
+            shutil.rmtree(partial, ignore_errors=True)
+        return video
+
+    def save_manifest(self, manifest: Manifest) -> Path:
+        """Write a data set's manifest. Returns its path."""
+        try:
+            return manifest.save(self.folder / "manifests" / f"{manifest.name}.json")
+        except OSError as error:
+            raise write_error(error, self.root) from error
+
+    def manifests(self) -> list[str]:
+        """Names of the data sets prepared here."""
+        return sorted(path.stem for path in (self.folder / "manifests").glob("*.json"))
+
+    def manifest(self, name: str | None = None) -> Manifest:
+        """A data set's manifest; without a name, the only one.
+
+        Raises:
+            ClipStoreError: none, no such name, or several and no name given.
+        """
+        names = self.manifests()
+        if not names:
+            raise ClipStoreError(f"no data set has been prepared completely in {self.root}; run stf prepare to its end")
+        if name is None and len(names) > 1:
+            raise ClipStoreError(f"{self.root} holds the data sets {', '.join(names)}; choose one with --dataset NAME")
+        chosen = names[0] if name is None else name
+        path = self.folder / "manifests" / f"{chosen}.json"
+        if chosen not in names:
+            raise ClipStoreError(f"no data set {chosen!r} in {self.root}, it holds: {', '.join(names)}")
+        try:
+            return Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise ClipStoreError(f"cannot read {path}: {error}; run stf prepare again") from error
+
+    def remove_leftovers(self) -> None:
+        """Delete folders that processes which no longer run left half-written."""
+        for partial in (self.folder / "videos").glob(".partial-*"):
+            owner = int(partial.name.split("-")[1])
+            if not _is_running(owner):
+                shutil.rmtree(partial, ignore_errors=True)
+
+
+def write_error(error: OSError, root: Path) -> ClipStoreError:
+    """The error for a failed write below ``root``, in words, with the next step."""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return ClipStoreError(
+            f"the disk that holds {root} is full; free some space and run the same command again: "
+            "videos that were finished are kept, nothing half-written stays"
+        )
+    return ClipStoreError(
+        f"cannot write below {root}: {error}; check the folder's permissions, or choose another --out"
+    )
+
+
+def _write_clip(folder: Path, number: int, clip: Clip) -> StoredClip:
+    name = f"{number:03d}.npy"
+    with (folder / name).open("wb") as file:
+        np.save(file, clip.frames, allow_pickle=False)
+        file.flush()
+        os.fsync(file.fileno())
+    return StoredClip(name, clip.track_id, clip.times_s)
+
+
+def _is_running(process_id: int) -> bool:
+    try:
+        os.kill(process_id, 0)
+    except ProcessLookupError:
+        return False
+    except PermissionError:
+        return True
+    return True

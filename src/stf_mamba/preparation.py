@@ -1,0 +1,252 @@
+"""From a video to its clips, and from a data set to a clip store."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+import threading
+import time
+from collections import Counter
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.errors import ClipStoreError, VideoError
+from stf_mamba.face_detectors import FaceDetector, load_face_detector
+from stf_mamba.faces import FaceSearch, cut_clips, find_face_tracks
+from stf_mamba.records import Clip, DroppedTrack, FaceTrack, JsonRecord, VideoRecord
+from stf_mamba.video import consecutive_times, probe, sha256_of, uniform_times, window_spans
+
+ClipRequest = tuple[FaceTrack, tuple[float, ...]]
+
+
+@dataclass(frozen=True)
+class Summary(JsonRecord):
+    """What a preparation came to. ``reasons`` counts why videos have no clips; ``reused`` were prepared before."""
+
+    videos: int
+    analysed: int
+    reused: int
+    tracks: int
+    dropped: int
+    clips: int
+    reasons: dict[str, int]
+    seconds: float
+
+
+def prepare(
+    records: Sequence[VideoRecord],
+    store: ClipStore,
+    name: str,
+    face_model: Path | None = None,
+    jobs: int | None = None,
+    on_video: Callable[[VideoRecord, StoredVideo | None], None] = lambda record, video: None,
+) -> tuple[Manifest, Summary]:
+    """Prepare every video of a data set that the store does not hold yet.
+
+    Args:
+        records: the data set, from its adapter.
+        store: where the clips go; its settings decide what is made.
+        name: of the manifest that lists the data set's videos.
+        face_model: a YuNet file, or ``None`` for the built-in detector.
+        jobs: processes; ``None`` for one per core.
+        on_video: called as each video is done, in any order; the stored video is ``None`` for a file that could not
+            even be read.
+
+    Raises:
+        ClipStoreError: the disk is full, or a worker died. What was finished is kept; the same call continues.
+        KeyboardInterrupt: after the workers were stopped and their half-written folders removed.
+    """
+    started_s = time.monotonic()
+    jobs = max(1, min(jobs or os.cpu_count() or 1, len(records)))
+    results: dict[str, _Prepared] = {}
+    for record, result in _run(records, store, face_model, jobs):
+        results[record.video_id] = result
+        on_video(record, result.video)
+    manifest = Manifest(name, tuple(_entry(record, results[record.video_id]) for record in records))
+    store.save_manifest(manifest)
+    return manifest, _summarise([results[record.video_id] for record in records], time.monotonic() - started_s)
+
+
+def manifest_name(records: Sequence[VideoRecord]) -> str:
+    """What a prepared data set is called unless it is named: the data set and, where it has one, the compression.
+
+    Raises:
+        ValueError: no records.
+    """
+    if not records:
+        raise ValueError("a data set without videos has no name")
+    first = records[0]
+    return first.dataset if first.compression is None else f"{first.dataset}-{first.compression}"
+
+
+def find_clips(
+    path: Path, detector: FaceDetector, settings: ClipSettings, on_progress: Callable[[float], None] | None = None
+) -> tuple[StoredVideo, list[ClipRequest]]:
+    """What is in a video and which clips to cut from it: its record (still without clips) and the requests.
+
+    Raises:
+        VideoError: the video cannot be read.
+    """
+    info = probe(path)
+    search = find_face_tracks(path, detector, settings.faces, on_progress)
+    requests, dropped = plan_clips(search, settings)
+    reason = None if requests else _why_no_clips(search, dropped)
+    tracks = tuple({track.id: track for track, _ in requests}.values())
+    damage = search.damaged_packets, search.frames_after_damage
+    return StoredVideo(info, tracks, dropped, (), *damage, reason), requests
+
+
+def plan_clips(search: FaceSearch, settings: ClipSettings) -> tuple[list[ClipRequest], tuple[DroppedTrack, ...]]:
+    """Which frames of which faces become clips, and every face that does not with its reason."""
+    requests: list[ClipRequest] = []
+    dropped = list(search.dropped)
+    for number, track in enumerate(search.tracks):
+        if number >= settings.tracks:
+            dropped.append(_dropped(track, f"only the {settings.tracks} most prominent faces are looked at"))
+            continue
+        planned = list(_plan_track(track, search.times_s, settings))
+        if not planned:
+            shown = sum(track.start_s <= t <= track.end_s for t in search.times_s)
+            dropped.append(_dropped(track, f"shown in {shown} frames, {settings.frames} are needed"))
+        requests += [(track, times) for times in planned]
+    return requests, tuple(dropped)
+
+
+def _plan_track(track: FaceTrack, times_s: Sequence[float], settings: ClipSettings) -> Iterator[tuple[float, ...]]:
+    spans = [(track.start_s, track.end_s)]
+    if settings.window_s is not None:
+        spans = window_spans(track.start_s, track.end_s, settings.window_s)
+    sample = uniform_times if settings.sampling == "uniform" else consecutive_times
+    fitting = [span for span in spans if sum(span[0] <= t <= span[1] for t in times_s) >= settings.frames]
+    for start_s, end_s in _spread(fitting, settings.clips_per_track):
+        yield sample(times_s, settings.frames, start_s, end_s)
+
+
+def _spread(spans: list[tuple[float, float]], count: int) -> list[tuple[float, float]]:
+    """At most ``count`` of the spans, evenly spaced, each from the middle of its share."""
+    if len(spans) <= count:
+        return spans
+    return [spans[int((number + 0.5) * len(spans) / count)] for number in range(count)]
+
+
+def _dropped(track: FaceTrack, reason: str) -> DroppedTrack:
+    side_px = sorted(face.side_px for face in track.faces)[len(track.faces) // 2]
+    return DroppedTrack(track.start_s, track.end_s, side_px, reason)
+
+
+def _why_no_clips(search: FaceSearch, dropped: Sequence[DroppedTrack]) -> str:
+    if not dropped:
+        return f"no face found in {len(search.times_s)} frames"
+    longest = max(dropped, key=lambda track: track.end_s - track.start_s)
+    return f"no usable face: {len(dropped)} seen, the longest dropped because {longest.reason}"
+
+
+@dataclass(frozen=True)
+class _Prepared:
+    sha256: str | None
+    video: StoredVideo | None
+    reason: str | None
+    reused: bool = False
+
+
+def _run(
+    records: Sequence[VideoRecord], store: ClipStore, face_model: Path | None, jobs: int
+) -> Iterator[tuple[VideoRecord, _Prepared]]:
+    if jobs == 1:
+        detector = load_face_detector(face_model)
+        for record in records:
+            yield record, _prepare_video(record.path, store, detector)
+        return
+    executor = ProcessPoolExecutor(
+        jobs, multiprocessing.get_context("spawn"), _start_worker, (store.root, store.settings, face_model, os.getpid())
+    )
+    futures: dict[Future[_Prepared], VideoRecord] = {}
+    try:
+        futures = {executor.submit(_prepare_in_worker, record.path): record for record in records}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:
+        raise ClipStoreError(
+            "a worker process died, perhaps for want of memory; run the same command again with --jobs 1: "
+            "videos that were finished are kept"
+        ) from None
+    except BaseException:
+        executor.shutdown(wait=False, cancel_futures=True)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        raise
+    finally:
+        executor.shutdown(cancel_futures=True)
+        store.remove_leftovers()
+
+
+def _prepare_video(path: Path, store: ClipStore, detector: FaceDetector) -> _Prepared:
+    """Prepare one video unless the store holds it."""
+    sha256: str | None = None
+    try:
+        sha256 = sha256_of(path)
+        if store.has(sha256):
+            video = store.video(sha256)
+            return _Prepared(sha256, video, video.reason, reused=True)
+        video, requests = find_clips(path, detector, store.settings)
+        clips: Iterator[Clip] = cut_clips(path, requests, store.settings.faces)
+        video = store.write(sha256, video, clips)
+    except VideoError as error:
+        if sha256 is None:
+            return _Prepared(None, None, str(error))
+        video = store.write(sha256, StoredVideo(None, reason=str(error)), iter(()))
+    return _Prepared(sha256, video, video.reason)
+
+
+_worker: tuple[ClipStore, FaceDetector] | None = None
+
+
+def _start_worker(root: Path, settings: ClipSettings, face_model: Path | None, parent: int) -> None:
+    """Set up a worker: one thread each, Ctrl-C left to the parent, and death with the parent."""
+    import cv2
+    import torch
+
+    global _worker
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    torch.set_num_threads(1)
+    cv2.setNumThreads(1)
+    _worker = ClipStore(root, settings), load_face_detector(face_model)
+
+
+def _die_with(parent: int) -> None:
+    """A pool's workers outlive a parent that is killed, waiting for work for ever; these do not."""
+    while os.getppid() == parent:
+        time.sleep(1)
+    os._exit(1)
+
+
+def _prepare_in_worker(path: Path) -> _Prepared:
+    assert _worker is not None
+    return _prepare_video(path, *_worker)
+
+
+def _entry(record: VideoRecord, result: _Prepared) -> ManifestEntry:
+    info = result.video.info if result.video else None
+    if info is not None:
+        record = replace(record, sha256=info.sha256, fps=info.fps, duration_s=info.duration_s, codec=info.codec)
+    return ManifestEntry(record, result.sha256, len(result.video.clips) if result.video else 0, result.reason)
+
+
+def _summarise(results: Sequence[_Prepared], seconds: float) -> Summary:
+    videos = [result.video for result in results if result.video is not None]
+    return Summary(
+        videos=len(results),
+        analysed=sum(result.reason is None for result in results),
+        reused=sum(result.reused for result in results),
+        tracks=sum(len(video.tracks) for video in videos),
+        dropped=sum(len(video.dropped) for video in videos),
+        clips=sum(len(video.clips) for video in videos),
+        reasons=dict(Counter(result.reason for result in results if result.reason is not None)),
+        seconds=seconds,
+    )

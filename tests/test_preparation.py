@@ -1,0 +1,64 @@
+"""Which frames of which faces become clips, and what is said of the others."""
+
+import numpy as np
+import pytest
+
+from stf_mamba.clipstore import ClipSettings
+from stf_mamba.faces import FaceSearch
+from stf_mamba.preparation import plan_clips
+from stf_mamba.records import DroppedTrack
+from synthetic import track
+
+TIMES_S = tuple((np.arange(250) / 25).tolist())  # ten seconds at 25 frames a second
+
+
+def search(*tracks, dropped=()):
+    return FaceSearch(tracks, dropped, TIMES_S, 0)
+
+
+def test_uniform_clip_spans_the_track():
+    requests, dropped = plan_clips(search(track(seconds=4.0)), ClipSettings(window_s=None))
+    ((found, times),) = requests
+    assert found.id == 0
+    assert (times[0], times[-1], len(set(times))) == (0.0, 4.0, 32)
+    steps = np.diff(times)
+    assert steps.max() - steps.min() <= 1 / 25 + 1e-9
+    assert dropped == ()
+
+
+def test_consecutive_clip_takes_neighbouring_frames():
+    requests, _ = plan_clips(search(track(seconds=4.0)), ClipSettings(sampling="consecutive"))
+    np.testing.assert_allclose(np.diff(requests[0][1]), 1 / 25)
+
+
+def test_windows_bound_the_time_between_frames():
+    settings = ClipSettings(window_s=2.0, clips_per_track=3)
+    requests, _ = plan_clips(search(track(seconds=9.8)), settings)
+    assert len(requests) == 3
+    starts = [times[0] for _, times in requests]
+    assert starts == sorted(starts)
+    assert all(times[-1] - times[0] <= 3.0 for _, times in requests)
+    assert starts[0] < 2.5
+    assert starts[-1] > 5
+
+
+def test_a_track_of_too_few_frames_is_dropped_with_the_count():
+    earlier = DroppedTrack(0.0, 0.1, 12.0, "small")
+    requests, dropped = plan_clips(search(track(seconds=1.0), dropped=(earlier,)), ClipSettings())
+    assert requests == []
+    assert [face.reason for face in dropped] == ["small", "shown in 26 frames, 32 are needed"]
+
+
+def test_a_crowd_is_cut_to_the_most_prominent():
+    crowd = [track(number, 3.0) for number in range(5)]
+    requests, dropped = plan_clips(search(*crowd), ClipSettings(tracks=2))
+    assert {found.id for found, _ in requests} == {0, 1}
+    assert [face.reason for face in dropped] == ["only the 2 most prominent faces are looked at"] * 3
+
+
+@pytest.mark.parametrize("count", [1, 2, 3, 7])
+def test_chosen_windows_are_spread(count):
+    settings = ClipSettings(frames=2, window_s=0.5, clips_per_track=count)
+    requests, _ = plan_clips(search(track(seconds=9.8)), settings)
+    middles = np.array([np.mean(times) for _, times in requests]) / 9.8
+    np.testing.assert_allclose(middles, (np.arange(count) + 0.5) / count, atol=0.06)
