@@ -1,0 +1,186 @@
+"""A trained run and prepared clips in, ``predictions.csv`` with its protocol stamp out."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Sequence
+from importlib.metadata import version
+from typing import Literal
+
+import torch
+
+from stf_mamba import distributed
+from stf_mamba.calibration import Calibration
+from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.errors import LeakError, UsageError
+from stf_mamba.models.detector import ClipDetector
+from stf_mamba.predictions import Prediction, Predictions
+from stf_mamba.records import Outcome
+from stf_mamba.runs import Run, choose_device
+from stf_mamba.scoring import AGGREGATION, score_stored_video, video_score
+
+Part = Literal["train", "validation", "test", "all"]
+
+LIBRARIES = ("stf-mamba", "torch", "timm", "numpy", "av", "opencv-python-headless")
+
+
+def evaluate(
+    run: Run,
+    store: ClipStore,
+    manifest: Manifest,
+    part: Part = "all",
+    device: str = "auto",
+    on_video: Callable[[str], None] = lambda video_id: None,
+) -> Predictions:
+    """Score the videos of a prepared data set with a trained run.
+
+    Args:
+        part: a part of the run's own split, or ``all`` videos of a data set that the run has never seen.
+        on_video: called with the id of each video as it is done.
+
+    Raises:
+        UsageError: the clips were made with other settings than the run's, or the part is empty.
+        LeakError: ``all`` holds videos or people that the run was trained or selected on.
+        RunError, WeightsError, ClipStoreError: the run or the clips cannot be read.
+    """
+    _require_same_clips(run, store)
+    entries = _entries_of_part(run, manifest, part)
+    chosen = choose_device(device)
+    model = run.model(chosen)
+    stamp = protocol_stamp(run, store, manifest, part)
+    frames = run.recipe.data.frames
+    return predict(model, store, entries, frames, chosen, run.calibration(), stamp, on_video)
+
+
+def natural_part(run: Run, manifest: Manifest) -> Part:
+    """The part to evaluate when none was named: the run's own test or else validation part, all of other data."""
+    ids = {entry.record.video_id for entry in manifest.entries}
+    for part in ("test", "validation"):
+        if ids.intersection(run.split.parts[part]):
+            return "test" if part == "test" else "validation"
+    return "all"
+
+
+def predict(
+    model: ClipDetector,
+    store: ClipStore,
+    entries: Sequence[ManifestEntry],
+    frames: int,
+    device: torch.device,
+    calibration: Calibration | None,
+    stamp: dict[str, str],
+    on_video: Callable[[str], None] = lambda video_id: None,
+) -> Predictions:
+    """Predictions for prepared videos; every process of a group takes its share and gets all of them."""
+    model.eval()
+    mine: dict[str, Prediction] = {}
+    for entry in distributed.share(list(entries)):
+        mine[entry.record.video_id] = _predict_video(model, store, entry, frames, device, calibration)
+        on_video(entry.record.video_id)
+    rows = distributed.gather(mine)
+    return Predictions(tuple(rows[entry.record.video_id] for entry in entries), stamp)
+
+
+def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part) -> dict[str, str]:
+    """What makes two published numbers comparable or not, as text."""
+    settings = store.settings
+    return {
+        "dataset": manifest.name,
+        "part": part,
+        "videos": str(len(manifest.entries)),
+        "level": "video",
+        "aggregation": AGGREGATION,
+        "score": "logit, higher is more suspicious",
+        "frames": f"{run.recipe.data.frames} of {settings.frames}, {settings.sampling}",
+        "window_s": str(settings.window_s),
+        "clips_per_track": str(settings.clips_per_track),
+        "crop_margin": str(settings.faces.margin),
+        "crop_px": str(settings.faces.size_px),
+        "face_detector": settings.detector,
+        "clip_settings": settings.key,
+        "trained_on": str(run.environment.get("dataset")),
+        "selected_on": "validation part of the training data",
+        "split_sha256": run.split.sha256,
+        "weights_sha256": run.weights_sha256(),
+        "recipe": run.recipe.name,
+        "seed": str(run.recipe.seed),
+        "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
+    }
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of the libraries that a score depends on."""
+    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
+
+
+def _predict_video(
+    model: ClipDetector,
+    store: ClipStore,
+    entry: ManifestEntry,
+    frames: int,
+    device: torch.device,
+    calibration: Calibration | None,
+) -> Prediction:
+    score, n_clips = None, 0
+    if entry.reason is None:
+        assert entry.sha256 is not None
+        tracks = score_stored_video(model, store, entry.sha256, frames, device)
+        score, n_clips = video_score(tracks), sum(len(track.clips) for track in tracks)
+    record = entry.record
+    return Prediction(
+        record.video_id,
+        str(record.path),
+        record.label,
+        record.identities,
+        record.method,
+        record.compression,
+        score,
+        outcome_of(score, calibration),
+        n_clips,
+    )
+
+
+def outcome_of(score: float | None, calibration: Calibration | None) -> Outcome:
+    """The outcome of a video's score; without a calibration nothing can be decided."""
+    if score is None:
+        return Outcome.NOT_ANALYSABLE
+    return Outcome.INCONCLUSIVE if calibration is None else calibration.outcome(score)
+
+
+def _require_same_clips(run: Run, store: ClipStore) -> None:
+    if store.settings != run.clip_settings:
+        raise UsageError(
+            f"the clips in {store.root} were made with settings {store.settings.key}, the run {run.folder} was trained "
+            f"on settings {run.clip_settings.key}; prepare this data set with the run's settings: "
+            f"stf prepare --like {run.folder} ..."
+        )
+
+
+def _entries_of_part(run: Run, manifest: Manifest, part: Part) -> list[ManifestEntry]:
+    if part == "all":
+        _require_unseen(run, manifest)
+        return list(manifest.entries)
+    wanted = set(run.split.parts[part])
+    entries = [entry for entry in manifest.entries if entry.record.video_id in wanted]
+    if not entries:
+        raise UsageError(
+            f"no video of {manifest.name} is in the {part} part of the run's split; "
+            "use --part all for a data set that the run was not trained on"
+        )
+    return entries
+
+
+def _require_unseen(run: Run, manifest: Manifest) -> None:
+    """A figure on videos or people that were trained or selected on says nothing about others."""
+    known_videos = {*run.split.train, *run.split.validation}
+    known_people = set(run.environment.get("identities", ()))
+    seen = [
+        entry.record.video_id
+        for entry in manifest.entries
+        if entry.record.video_id in known_videos or known_people.intersection(entry.record.identities)
+    ]
+    if seen:
+        raise LeakError(
+            f"{len(seen)} of {len(manifest.entries)} videos of {manifest.name} (such as {seen[0]}) show people that "
+            "the run was trained or selected on; evaluate with --part validation or --part test"
+        )

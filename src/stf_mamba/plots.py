@@ -1,0 +1,91 @@
+"""Figures of runs. Computing stands apart: what is drawn comes from histories and predictions."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
+    from stf_mamba.records import TrackScore
+
+# Okabe and Ito's colours, which stay apart for colour-blind readers.
+BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
+
+
+def plot_history(history: Sequence[dict[str, Any]], name: str) -> Figure:
+    """Loss, validation AUC and log-variance gap over the epochs of a run, with phase boundaries."""
+    from matplotlib.figure import Figure
+    from matplotlib.ticker import MaxNLocator
+
+    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
+    loss, auc, gap = figure.subplots(1, 3)
+    epochs = [entry["epoch"] + 1 for entry in history]
+    loss.plot(epochs, [entry["train_loss"] for entry in history], color=BLUE, marker=".", label="training clips")
+    loss.plot(
+        epochs, [entry["validation_loss"] for entry in history], color=ORANGE, marker=".", label="validation videos"
+    )
+    loss.set_ylabel("cross entropy (nats)")
+    auc.plot(epochs, [entry["validation_auc"] for entry in history], color=ORANGE, marker=".", label="validation")
+    auc.axhline(0.5, color=GREY, linestyle=":", label="chance")
+    best = [entry for entry in history if entry["best"]][-1:]
+    auc.plot(
+        [entry["epoch"] + 1 for entry in best],
+        [entry["validation_auc"] for entry in best],
+        color=GREEN,
+        marker="o",
+        fillstyle="none",
+        markersize=9,
+        linestyle="none",
+        label="kept",
+    )
+    auc.set_ylim(-0.02, 1.02)
+    auc.set_ylabel("video-level AUC")
+    gap.plot(epochs, [entry["log_variance_gap"] for entry in history], color=BLUE, marker=".", label="fake − real")
+    gap.axhline(0, color=GREY, linestyle=":")
+    gap.set_ylabel("log-variance gap (nats)")
+    for axes in (loss, auc, gap):
+        for before, after in pairwise(history):
+            if before["phase"] != after["phase"]:
+                axes.axvline(before["epoch"] + 1.5, color=GREY, linestyle="--", label="phase boundary")
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(fontsize=8, frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(name)
+    return figure
+
+
+def plot_consistency(track: TrackScore) -> Figure:
+    """Cosine similarity of each scored frame of a face track to its clip's mean, over time; clips apart by colour."""
+    from matplotlib.figure import Figure
+
+    figure = Figure(figsize=(9, 2.4), layout="constrained")
+    axes = figure.subplots()
+    for number, clip in enumerate(sorted(track.clips, key=lambda clip: clip.start_s)):
+        colour = (BLUE, GREEN)[number % 2]
+        axes.plot(clip.times_s, clip.consistency, color=colour, marker=".", linewidth=1)
+        low = min(range(len(clip.consistency)), key=lambda index: clip.consistency[index])
+        axes.plot(clip.times_s[low], clip.consistency[low], color=ORANGE, marker="o", fillstyle="none", markersize=9)
+    axes.set_xlabel("time in the video (s)")
+    axes.set_ylabel("similarity to\nclip mean (cosine)")
+    axes.ticklabel_format(axis="y", useOffset=False)
+    axes.spines[["top", "right"]].set_visible(False)
+    return figure
+
+
+def save_figure(figure: Figure, path: str | os.PathLike[str]) -> Path:
+    """Write a figure in the format of the path's suffix, whole or not at all. Returns its path."""
+    target = Path(path)
+    partial = target.with_name(f".{target.stem}.{os.getpid()}.partial{target.suffix}")
+    try:
+        figure.savefig(partial, dpi=150)
+        partial.replace(target)
+    except BaseException:
+        partial.unlink(missing_ok=True)
+        raise
+    return target

@@ -1,0 +1,134 @@
+"""A training run's folder: everything it takes to repeat the run, resume it, and use what it learned.
+
+recipe.toml           the resolved recipe
+clips.json            settings of the clips it was trained on; detection prepares its clips the same way
+split.json            which video was in which part
+environment.json      versions, device, hashes, parameter counts, the data set's name
+history.json          one entry an epoch
+state.pt              what resuming needs
+weights.safetensors   the best epoch by validation AUC
+calibration.json      score → probability, fitted on the validation videos; written when the run is complete
+curves.png            loss and validation AUC
+"""
+
+from __future__ import annotations
+
+import json
+import os
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Self
+
+import torch
+
+from stf_mamba.calibration import Calibration
+from stf_mamba.clipstore import ClipSettings
+from stf_mamba.datasets.splits import Split
+from stf_mamba.errors import RunError
+from stf_mamba.models.detector import ClipDetector, build_detector
+from stf_mamba.models.weights import load_model_weights
+from stf_mamba.recipe import Recipe
+from stf_mamba.video import sha256_of
+
+
+@dataclass(frozen=True)
+class Run:
+    """A run that has been started: its recipe, clip settings, split and environment, read back from its folder."""
+
+    folder: Path
+    recipe: Recipe
+    clip_settings: ClipSettings
+    split: Split
+    environment: dict[str, Any]
+
+    @classmethod
+    def load(cls, folder: str | os.PathLike[str]) -> Self:
+        """The run of a folder.
+
+        Raises:
+            RunError: no such folder, or something is missing from it.
+        """
+        path = Path(folder)
+        missing = [
+            name
+            for name in ("recipe.toml", "clips.json", "split.json", "environment.json")
+            if not (path / name).is_file()
+        ]
+        if missing:
+            raise RunError(f"{path} is no training run: {', '.join(missing)} missing; make one with: stf train")
+        try:
+            settings = ClipSettings.from_json(json.loads((path / "clips.json").read_text(encoding="utf-8")))
+            environment = json.loads((path / "environment.json").read_text(encoding="utf-8"))
+        except ValueError as error:
+            raise RunError(f"{path} cannot be read: {error}; it was damaged or written by another version") from error
+        recipe = Recipe.load(path / "recipe.toml")
+        return cls(path, recipe, settings, Split.load(path / "split.json"), environment)
+
+    @property
+    def weights_path(self) -> Path:
+        """Where the best epoch's weights lie."""
+        return self.folder / "weights.safetensors"
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether training came to its end."""
+        return bool(self.environment.get("complete"))
+
+    def model(self, device: torch.device) -> ClipDetector:
+        """The trained model, ready to score.
+
+        Raises:
+            RunError: no epoch has been completed yet.
+            WeightsError: the weights are damaged or of another model.
+        """
+        if not self.weights_path.is_file():
+            raise RunError(
+                f"{self.folder} holds no trained weights yet: no epoch was completed; "
+                "continue it with the same stf train command"
+            )
+        model = build_detector(self.recipe)
+        load_model_weights(model, self.weights_path)
+        return model.to(device).eval()
+
+    def weights_sha256(self) -> str:
+        """Hash of the weights file, for protocol stamps."""
+        return sha256_of(self.weights_path)
+
+    def history(self) -> list[dict[str, Any]]:
+        """One entry an epoch, oldest first; empty before the first epoch is complete."""
+        path = self.folder / "history.json"
+        if not path.is_file():
+            return []
+        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        return entries
+
+    def calibration(self) -> Calibration | None:
+        """The score-to-probability map, or ``None`` where validation could not carry one.
+
+        Raises:
+            RunError: the file is damaged.
+        """
+        path = self.folder / "calibration.json"
+        if not path.is_file():
+            return None
+        try:
+            return Calibration.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except ValueError as error:
+            raise RunError(f"cannot read {path}: {error}; train again or remove it to go without") from error
+
+
+def choose_device(name: str) -> torch.device:
+    """The device of a name: ``auto`` is CUDA where there is one, else the CPU.
+
+    Raises:
+        RunError: a device that torch does not know or this machine does not have.
+    """
+    if name == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        device = torch.device(name)
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"no device {name!r} on this machine ({reason}); choose cpu, cuda or auto") from None
+    return device

@@ -1,0 +1,169 @@
+"""What training writes into a run's folder; ``runs`` reads it back."""
+
+from __future__ import annotations
+
+import json
+import os
+import pickle
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from stf_mamba import distributed
+from stf_mamba.calibration import Calibration
+from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.datasets.splits import Split
+from stf_mamba.errors import RunError
+from stf_mamba.evaluation import versions
+from stf_mamba.models.detector import build_detector, count_parameters
+from stf_mamba.plots import plot_history, save_figure
+from stf_mamba.recipe import Recipe
+from stf_mamba.records import write_text_atomically
+from stf_mamba.runs import Run
+from stf_mamba.video import sha256_of
+
+
+def open_folder(
+    folder: Path,
+    recipe: Recipe,
+    store: ClipStore,
+    manifest: Manifest,
+    split: Split,
+    encoder_weights: str | os.PathLike[str] | None,
+    device: torch.device,
+) -> Run:
+    """The run of a folder: read back where it was started before, written where it is new.
+
+    Raises:
+        RunError: the folder holds something else, or a run of another recipe, split or clips.
+        RecipeError: the recipe names something that does not exist.
+    """
+    if (folder / "environment.json").is_file():
+        run = Run.load(folder)
+        _require_same(run, recipe, store, manifest, split)
+        return run
+    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()) and distributed.is_main():
+        leftovers = {"recipe.toml", "clips.json", "split.json"}
+        foreign = [path.name for path in folder.iterdir() if path.name not in leftovers]
+        if foreign:
+            raise RunError(f"{folder} holds {foreign[0]} and is no training run; choose another --out")
+    environment = _environment(recipe, store, manifest, split, encoder_weights, device)
+    run = Run(folder, recipe, store.settings, split, environment)
+    if distributed.is_main():
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            recipe.save(folder / "recipe.toml")
+            store.settings.save(folder / "clips.json")
+            split.save(folder / "split.json")
+            _write_environment(run)
+        except OSError as error:
+            raise RunError(f"cannot write the run folder {folder}: {error}; choose another --out") from error
+    return run
+
+
+def read_state(folder: Path) -> dict[str, Any] | None:
+    """The saved state, or ``None`` where nothing was saved yet.
+
+    Raises:
+        RunError: the file is damaged.
+    """
+    path = folder / "state.pt"
+    if not path.exists():
+        return None
+    try:
+        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
+    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
+        reason = str(error).splitlines()[0]
+        raise RunError(f"cannot read {path}: {reason}; remove {folder} and train again") from error
+    return state
+
+
+def write_state(folder: Path, state: dict[str, Any]) -> None:
+    """Save what resuming needs; the old state stays until the new one is whole.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    partial = folder / f".state.pt.{os.getpid()}.partial"
+    try:
+        with partial.open("wb") as file:
+            torch.save(state, file)
+            file.flush()
+            os.fsync(file.fileno())
+        partial.replace(folder / "state.pt")
+    except (OSError, RuntimeError) as error:
+        raise RunError(
+            f"cannot save the state in {folder}: {error}; the state before is kept: "
+            "free some space and run the same command again"
+        ) from error
+    finally:
+        partial.unlink(missing_ok=True)
+
+
+def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
+    """Write one entry an epoch as JSON."""
+    write_text_atomically(folder / "history.json", json.dumps(list(history), indent=1) + "\n")
+
+
+def finish_folder(run: Run, calibration: Calibration | None, history: Sequence[dict[str, Any]]) -> Run:
+    """Write calibration, curves and the mark of completion. Returns the complete run."""
+    run = replace(run, environment={**run.environment, "complete": True})
+    if distributed.is_main():
+        if calibration is not None:
+            calibration.save(run.folder / "calibration.json")
+        save_figure(plot_history(history, run.recipe.name), run.folder / "curves.png")
+        _write_environment(run)
+    return run
+
+
+def _environment(
+    recipe: Recipe,
+    store: ClipStore,
+    manifest: Manifest,
+    split: Split,
+    encoder_weights: str | os.PathLike[str] | None,
+    device: torch.device,
+) -> dict[str, Any]:
+    total, trainable = count_parameters(build_detector(recipe))
+    known = {*split.train, *split.validation}
+    people = {p for entry in manifest.entries if entry.record.video_id in known for p in entry.record.identities}
+    return {
+        "complete": False,
+        "dataset": manifest.name,
+        "clip_settings": store.settings.key,
+        "split_sha256": split.sha256,
+        "encoder_weights": None if encoder_weights is None else Path(encoder_weights).name,
+        "encoder_weights_sha256": None if encoder_weights is None else sha256_of(encoder_weights),
+        "parameters": total,
+        "trainable_parameters": trainable,
+        "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
+        "processes": distributed.world_size(),
+        "threads": torch.get_num_threads(),
+        "versions": versions(),
+        "identities": sorted(people),
+    }
+
+
+def _write_environment(run: Run) -> None:
+    write_text_atomically(run.folder / "environment.json", json.dumps(run.environment, indent=2) + "\n")
+
+
+def _require_same(run: Run, recipe: Recipe, store: ClipStore, manifest: Manifest, split: Split) -> None:
+    differences = [
+        name
+        for name, before, now in (
+            ("recipe", run.recipe, recipe),
+            ("clip settings", run.clip_settings, store.settings),
+            ("data set", run.environment.get("dataset"), manifest.name),
+            ("split", run.split.sha256, split.sha256),
+        )
+        if before != now
+    ]
+    if differences:
+        raise RunError(
+            f"{run.folder} holds a run with another {' and '.join(differences)}; "
+            "choose another --out, or repeat the command that started it to continue"
+        )
