@@ -1,3 +1,56 @@
-"""STF-Mamba: a deepfake video detector that shows its evidence."""
+"""STF-Mamba: a deepfake video detector that shows its evidence.
+
+What most programs need is here; it is imported when it is first used, so that ``import stf_mamba`` stays quick:
+``load_detector``, ``write_case_report``, ``train``, ``evaluate``, ``Recipe``, ``Run``, ``Verdict``, ``Outcome``, and
+the modules ``datasets`` and ``metrics``.
+"""
+
+from __future__ import annotations
+
+import importlib
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from stf_mamba import datasets, metrics
+    from stf_mamba.api import evaluate, train
+    from stf_mamba.case_report import write_case_report
+    from stf_mamba.detection import Detector, load_detector
+    from stf_mamba.recipe import Recipe
+    from stf_mamba.records import Outcome, Verdict
+    from stf_mamba.runs import Run
 
 __version__ = "0.1.0"
+
+__all__ = [
+    "Detector",
+    "Outcome",
+    "Recipe",
+    "Run",
+    "Verdict",
+    "datasets",
+    "evaluate",
+    "load_detector",
+    "metrics",
+    "train",
+    "write_case_report",
+]
+
+_HOMES = {
+    "Detector": "detection",
+    "Outcome": "records",
+    "Recipe": "recipe",
+    "Run": "runs",
+    "Verdict": "records",
+    "evaluate": "api",
+    "load_detector": "detection",
+    "train": "api",
+    "write_case_report": "case_report",
+}
+
+
+def __getattr__(name: str) -> Any:
+    if name in _HOMES:
+        return getattr(importlib.import_module(f"stf_mamba.{_HOMES[name]}"), name)
+    if name in __all__:
+        return importlib.import_module(f"stf_mamba.{name}")
+    raise AttributeError(f"module 'stf_mamba' has no attribute {name!r}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import math
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -104,6 +105,70 @@ class Hydra(nn.Module):
             ]
         )
 
+    def forward_half(
+        self, x: Tensor, state: StreamState | None = None, *, last: bool = False
+    ) -> tuple[Tensor, StreamState]:
+        """What the past adds to each frame, for the next piece of a long video, and what to hand to the call after it.
+
+        The convolution looks ahead, so a frame comes out ``kernel_size // 2 + 1`` frames late, until ``last``.
+
+        Args:
+            x: (B, T, D), the next T frames.
+            state: what the previous call returned; None at the beginning.
+            last: no frame follows, so that all that are still held back come out.
+
+        Returns:
+            (B, T', inner) before diagonal, norm and gate, and the state. ``combine_halves`` makes the layer's output of
+            it and of the backward half, which needs the video's end first: see ``time_reversed``.
+
+        Raises:
+            ValueError: what ``checked_sequence`` refuses.
+        """
+        projected = self.in_proj(checked_sequence(x, None, self.width))
+        if state is None:
+            start = projected.new_zeros(()) if self.init_states is None else span_state(self.init_states, self.groups)
+            shape = (x.shape[0], self.groups, self.state_size, self.heads // self.groups, self.head_size)
+            state = StreamState(projected[:, :0], None, start.expand(shape))
+        projected = torch.cat([state.pending, projected], dim=1)
+        ready = projected.shape[1] if last else projected.shape[1] - self.halo - 1
+        if ready < 1:
+            return projected.new_empty(x.shape[0], 0, self.inner), state._replace(pending=projected)
+        span, pending = projected[:, :ready], projected[:, ready:]
+        convolved = slice(self.inner, 2 * self.inner + self.maps)
+        inputs = self._span_inputs(span, state.left, None if last else pending[:, : self.halo + 1, convolved], None)
+        one_way = torch.tensor([1.0, 0.0]).to(inputs.dt).unsqueeze(-1)  # the backward direction feeds nothing
+        inputs = inputs._replace(dt=inputs.dt * one_way, diagonal=torch.zeros_like(inputs.diagonal))
+        half, past = scan_span(*inputs, state.past)
+        assert past is not None
+        seen = span[..., convolved] if state.left is None else torch.cat([state.left, span[..., convolved]], dim=1)
+        seen = F.pad(seen, (0, 0, self.halo + 1, 0))[:, -self.halo - 1 :]
+        return half.flatten(2), StreamState(pending, seen, past)
+
+    def combine_halves(self, x: Tensor, forward_half: Tensor, backward_half: Tensor) -> Tensor:
+        """The layer's output (B, T, D) of a whole sequence x (B, T, D) and both halves (B, T, inner) of its mix."""
+        projected = self.in_proj(checked_sequence(x, None, self.width))
+        inputs = self._span_inputs(projected, None, None, None)
+        own = (inputs.x * inputs.diagonal.unsqueeze(-1)).flatten(2)
+        out: Tensor = self.out_proj(self.norm(forward_half + backward_half + own, projected[..., : self.inner]))
+        return out
+
+    def time_reversed(self) -> Hydra:
+        """A copy that does to the reversed sequence what this does to the sequence, its output reversed.
+
+        Its forward half, fed with the reversed pieces of a video from the last to the first, is this layer's backward
+        half, reversed.
+        """
+        reverse = copy.deepcopy(self)
+        sizes = [2 * self.inner, self.maps // 2, self.maps // 2, self.heads, self.heads]  # z and x, BC, BC, dt, dt
+        with torch.no_grad():
+            both, maps, maps_back, dt, dt_back = torch.split(self.in_proj.weight, sizes)
+            reverse.in_proj.weight.copy_(torch.cat([both, maps_back, maps, dt_back, dt]))
+            for own, other in zip(self.conv1d.parameters(), reverse.conv1d.parameters(), strict=True):
+                x, maps, maps_back = torch.split(own, [self.inner, self.maps // 2, self.maps // 2])
+                other.copy_(torch.cat([x, maps_back, maps]))
+            reverse.conv1d.weight.copy_(reverse.conv1d.weight.flip(-1))
+        return reverse
+
     def _mix(self, spans: Sequence[Tensor], mask: Tensor | None) -> Tensor:
         """The mixed sequence (B, T, D) of consecutive spans (B, S, D) of it; the mask is for the whole.
 
@@ -183,7 +248,7 @@ class Hydra(nn.Module):
         return out.squeeze(2).transpose(1, 2)
 
     def _convolved_as_sum(self, xbc: Tensor) -> Tensor:
-        """``_convolved`` of a whole sequence, for a compiler: it makes one loop of this and the activation behind it."""
+        """``_convolved`` of a whole sequence, for a compiler: one loop together with the activation."""
         padded = F.pad(xbc, (0, 0, self.halo, self.halo))
         assert self.conv1d.bias is not None
         out = self.conv1d.bias.expand_as(xbc)
@@ -201,6 +266,20 @@ class ScanInputs(NamedTuple):
     b: Tensor
     neighbour_c: Tensor
     diagonal: Tensor
+
+
+class StreamState(NamedTuple):
+    """What ``Hydra.forward_half`` carries from one piece of a video to the next; its size does not grow.
+
+    Attributes:
+        pending: (B, K, C) projected frames that wait for those after them.
+        left: (B, kernel // 2 + 1, inner + maps) x and BC of the frames before them; None at the beginning.
+        past: (B, G, N, H/G, P) the forward state before them, float32 or wider.
+    """
+
+    pending: Tensor
+    left: Tensor | None
+    past: Tensor
 
 
 class GatedRMSNorm(nn.Module):

@@ -76,11 +76,16 @@ class Transformer(nn.Module):
         x = checked_sequence(x, mask, self.width)
         seen = self.attention_norm(x)
         if self.positions:
-            seen = seen + sinusoidal_positions(x.shape[1], self.width).to(seen)
+            seen = seen + self._positions(x, mask)
         hidden = None if mask is None else ~mask
         attended, _ = self.attention(seen, seen, seen, key_padding_mask=hidden, need_weights=False)
         out: Tensor = attended + self.feed_forward(x + attended)
         return out if mask is None else out.masked_fill(~mask.unsqueeze(-1), 0.0)
+
+    def _positions(self, x: Tensor, mask: Tensor | None) -> Tensor:
+        """The encoding of each frame's place in its clip, (T, D) or (B, T, D); the first valid frame is at 0."""
+        table = sinusoidal_positions(x.shape[1], self.width).to(x)
+        return table if mask is None else table[(mask.cumsum(1) - 1).clamp(min=0)]
 
 
 class NoMixer(nn.Module):

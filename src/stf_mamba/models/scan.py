@@ -191,7 +191,7 @@ def backward_state(x: Tensor, dt: Tensor, A: Tensor, b: Tensor, from_future: Ten
         state = torch.unflatten((maps @ fed).to(steps.dtype), 3, (-1, x.shape[3]))  # (B, G, N, H/G, P)
         if from_future is None:
             return state
-        return torch.addcmul(state, from_future, until[:, -1].exp().view(x.shape[0], groups, 1, -1, 1))
+        return torch.addcmul(state, from_future.to(state.dtype), until[:, -1].exp().view(x.shape[0], groups, 1, -1, 1))
 
 
 def neighbours_of(c: Tensor) -> Tensor:
@@ -305,7 +305,9 @@ def _carry(
         n states (B, ...) in the order of ``increments``, and one more.
     """
     n = increments.shape[1]
-    state = torch.zeros_like(increments[:, 0]) if start is None else start.expand_as(increments[:, 0])
+    state = torch.zeros_like(increments[:, 0])
+    if start is not None:
+        state = start.to(state.dtype).expand_as(state)
     order = -1 if backward else 1
     if n <= CARRY_FAN:
         entering = []

@@ -1,4 +1,4 @@
-"""What every temporal mixer asks of its input: a finite (B, T, D) sequence and, where clips differ in length, a mask."""
+"""What every temporal mixer asks of its input: a finite (B, T, D) sequence and, for shorter clips, a mask."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ def checked_sequence(x: Tensor, mask: Tensor | None, width: int) -> Tensor:
         width: the D that the mixer was built for.
 
     Raises:
-        ValueError: wrong shape or type, T = 0, a mask row without a valid position, NaN or infinity in a valid position.
+        ValueError: wrong shape or type, T = 0, a mask row without a valid position, NaN or infinity at a valid one.
     """
     shape = tuple(x.shape)
     if x.ndim != 3 or shape[2] != width:

@@ -1,0 +1,80 @@
+"""Training and evaluation in one call each, from a data set's folder: clips are prepared on the way."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from stf_mamba import evaluation, training
+from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
+from stf_mamba.datasets import Dataset, FaceForensics
+from stf_mamba.datasets.splits import Split
+from stf_mamba.predictions import Predictions
+from stf_mamba.preparation import manifest_name, prepare
+from stf_mamba.recipe import Recipe
+from stf_mamba.runs import Run
+
+PathLike = str | os.PathLike[str]
+
+
+def train(
+    recipe: Recipe,
+    data: Dataset | PathLike,
+    out: PathLike,
+    weights: PathLike | None = None,
+    clips: PathLike | None = None,
+    split: Split | None = None,
+    device: str = "auto",
+    from_scratch: bool = False,
+) -> Run:
+    """Prepare a data set (where that was not done before) and train a recipe on it.
+
+    Args:
+        data: an adapter such as ``datasets.CelebDF(root)``; a path is read as FaceForensics++ at c23.
+        out: the run's folder; an unfinished run there is continued.
+        weights: pretrained weights of the encoder.
+        clips: folder of the prepared clips; ``OUT-clips`` beside the run without it.
+
+    Raises:
+        StfError: as ``preparation.prepare`` and ``training.train``.
+    """
+    settings = ClipSettings(frames=recipe.data.frames)
+    adapter = FaceForensics(Path(data)) if isinstance(data, str | os.PathLike) else data
+    store, manifest = _prepare(adapter, settings, Path(clips) if clips is not None else _clips_beside(Path(out)))
+    return training.train(recipe, store, manifest, out, weights, from_scratch, split, device)
+
+
+def evaluate(
+    run: Run | PathLike,
+    data: Dataset,
+    part: evaluation.Part | None = None,
+    clips: PathLike | None = None,
+    device: str = "auto",
+) -> Predictions:
+    """Prepare a data set as the run's training data were, and score it.
+
+    Args:
+        run: a run or its folder.
+        data: an adapter such as ``datasets.CelebDF(root)``.
+        part: of the run's own split; ``None`` takes its test or else validation part of its own data set, and
+            everything of another.
+        clips: folder of the prepared clips; ``RUN-clips`` beside the run without it.
+
+    Raises:
+        StfError: as ``preparation.prepare`` and ``evaluation.evaluate``.
+    """
+    run = run if isinstance(run, Run) else Run.load(run)
+    folder = Path(clips) if clips is not None else _clips_beside(run.folder)
+    store, manifest = _prepare(data, run.clip_settings, folder)
+    return evaluation.evaluate(run, store, manifest, part or evaluation.natural_part(run, manifest), device)
+
+
+def _prepare(adapter: Dataset, settings: ClipSettings, folder: Path) -> tuple[ClipStore, Manifest]:
+    store = ClipStore.create(folder, settings)
+    records = adapter.records()
+    manifest, _ = prepare(records, store, manifest_name(records))
+    return store, manifest
+
+
+def _clips_beside(run_folder: Path) -> Path:
+    return run_folder.with_name(f"{run_folder.name}-clips")

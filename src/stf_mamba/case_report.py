@@ -1,0 +1,159 @@
+"""A verdict as one self-contained HTML page: outcome, reasons, consistency timelines, the crops, provenance."""
+
+from __future__ import annotations
+
+import base64
+import io
+import os
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from stf_mamba.errors import VideoError
+from stf_mamba.faces import FaceSettings, cut_clips
+from stf_mamba.plots import plot_consistency
+from stf_mamba.records import (
+    ClipScore,
+    FaceTrack,
+    Outcome,
+    TrackScore,
+    UInt8Array,
+    Verdict,
+    write_text_atomically,
+)
+from stf_mamba.video import sha256_of
+
+COLOURS = {
+    Outcome.MANIPULATED: "#D55E00",
+    Outcome.NOT_FLAGGED: "#009E73",
+    Outcome.INCONCLUSIVE: "#0072B2",
+    Outcome.NOT_ANALYSABLE: "#5b6670",
+}
+LOW_FRAMES = 4
+PICTURED_TRACKS = 4
+PICTURED_CLIPS = 3
+CROP_PX = 112
+
+
+def write_case_report(
+    verdict: Verdict, path: str | os.PathLike[str], video: str | os.PathLike[str] | None = None
+) -> Path:
+    """Write the page of a verdict. Returns its path.
+
+    The crops are cut again from the video, by the boxes in the verdict, after its hash has been compared; so a page can
+    be made for any saved verdict as long as its video is there.
+
+    Args:
+        video: where the video lies now; ``None`` for where it lay when the verdict was made.
+
+    Raises:
+        VideoError: the video is missing or is another file than the verdict's.
+    """
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    source = Path(video if video is not None else verdict.provenance["path"])
+    tracks = list(_picture_tracks(verdict, source)) if verdict.tracks else []
+    environment = Environment(
+        loader=PackageLoader("stf_mamba"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
+    )
+    page = environment.get_template("case_report.html.j2").render(
+        verdict=verdict,
+        name=source.name,
+        colour=COLOURS[verdict.outcome],
+        tracks=tracks,
+        facts=list(_flatten(verdict.provenance)),
+    )
+    return write_text_atomically(path, page)
+
+
+@dataclass(frozen=True)
+class _Crop:
+    time_s: float
+    consistency: float
+    is_low: bool
+    jpeg: str
+
+
+@dataclass(frozen=True)
+class _PicturedClip:
+    score: ClipScore
+    crops: list[_Crop]
+
+
+@dataclass(frozen=True)
+class _PicturedTrack:
+    score: TrackScore
+    timeline: Any
+    clips: list[_PicturedClip]
+
+
+def _picture_tracks(verdict: Verdict, source: Path) -> Iterator[_PicturedTrack]:
+    """The first tracks with their timelines and the crops of their highest-scoring clips; one pass over the video."""
+    _require_same_file(verdict, source)
+    settings = FaceSettings.from_json(verdict.provenance["clip_settings"]["faces"])
+    pictured = {
+        track.track_id: sorted(track.clips, key=lambda clip: -clip.logit)[:PICTURED_CLIPS]
+        for track in verdict.tracks[:PICTURED_TRACKS]
+    }
+    requests = [
+        (FaceTrack(track.track_id, track.faces), clip.times_s)
+        for track in verdict.tracks[:PICTURED_TRACKS]
+        for clip in pictured[track.track_id]
+    ]
+    crops = {(clip.track_id, clip.times_s): clip.frames for clip in cut_clips(source, requests, settings)}
+    for track in verdict.tracks[:PICTURED_TRACKS]:
+        clips = [
+            _PicturedClip(clip, list(_crops(clip, crops[track.track_id, clip.times_s])))
+            for clip in pictured[track.track_id]
+        ]
+        yield _PicturedTrack(track, _timeline(track), clips)
+
+
+def _require_same_file(verdict: Verdict, source: Path) -> None:
+    expected = verdict.provenance["sha256"]
+    if not source.is_file():
+        raise VideoError(f"the video of the verdict is not at {source} any more; say where it lies now")
+    seen = sha256_of(source)
+    if seen != expected:
+        raise VideoError(
+            f"{source} has the sha256 {seen[:16]}…, the verdict was made of {expected[:16]}…; "
+            "say where the original file lies, or run detection again"
+        )
+
+
+def _crops(clip: ClipScore, frames: UInt8Array) -> Iterator[_Crop]:
+    lowest = sorted(range(len(clip.consistency)), key=lambda index: clip.consistency[index])[:LOW_FRAMES]
+    for index, (time_s, consistency) in enumerate(zip(clip.times_s, clip.consistency, strict=True)):
+        yield _Crop(time_s, consistency, index in lowest, _jpeg(frames[index]))
+
+
+def _jpeg(rgb: UInt8Array) -> str:
+    import cv2
+
+    small = cv2.resize(rgb, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
+    done, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
+    assert done
+    return base64.b64encode(encoded.tobytes()).decode()
+
+
+def _timeline(track: TrackScore) -> Any:
+    """The track's consistency curve as SVG markup."""
+    from markupsafe import Markup
+
+    text = io.StringIO()
+    plot_consistency(track).savefig(text, format="svg", metadata={"Date": None})
+    return Markup(text.getvalue()[text.getvalue().index("<svg") :])
+
+
+def _flatten(facts: Mapping[str, Any], prefix: str = "") -> Iterator[tuple[str, str]]:
+    """Nested facts as (name, text) rows; what is unknown is left out."""
+    for key, value in facts.items():
+        name = f"{prefix}{key.replace('_', ' ')}"
+        if isinstance(value, Mapping):
+            yield from _flatten(value, f"{name}: ")
+        elif isinstance(value, list | tuple):
+            if value:
+                yield name, ", ".join(str(item) for item in value)
+        elif value is not None:
+            yield name, str(value)

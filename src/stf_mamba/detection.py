@@ -1,0 +1,246 @@
+"""A video in, a verdict out."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import torch
+
+from stf_mamba.calibration import Calibration
+from stf_mamba.clipstore import ClipSettings, StoredVideo
+from stf_mamba.errors import RunError, VideoError
+from stf_mamba.evaluation import outcome_of, versions
+from stf_mamba.face_detectors import FaceDetector, load_face_detector
+from stf_mamba.faces import cut_clips
+from stf_mamba.models.detector import ClipDetector, build_detector
+from stf_mamba.models.heads import VarianceHead
+from stf_mamba.models.weights import load_encoder_weights
+from stf_mamba.preparation import ClipRequest, find_clips
+from stf_mamba.recipe import Recipe
+from stf_mamba.records import Clip, Outcome, TrackScore, Verdict
+from stf_mamba.runs import Run, choose_device
+from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score
+from stf_mamba.video import sha256_of, window_spans
+
+UNTRAINED = "The model is untrained: its scores say nothing about this video."
+CLIPS_PER_TRACK = 32
+
+
+class Detector:
+    """A model, how its clips are made, and how its scores become probabilities; made by ``load_detector``.
+
+    Args:
+        model: in evaluation mode on ``device``.
+        settings: of the clips, as in training.
+        frames: frames of a clip that the model sees.
+        calibration: score → probability; ``None`` makes every scored video inconclusive.
+        model_facts: what the verdict's provenance says of the model.
+        is_trained: an untrained model's verdicts say so and are always inconclusive.
+    """
+
+    def __init__(
+        self,
+        model: ClipDetector,
+        settings: ClipSettings,
+        frames: int,
+        face_detector: FaceDetector,
+        calibration: Calibration | None,
+        model_facts: dict[str, Any],
+        device: torch.device,
+        is_trained: bool = True,
+    ) -> None:
+        self.model, self.settings, self.frames, self.device = model, settings, frames, device
+        self.face_detector, self.calibration = face_detector, calibration
+        self.model_facts, self.is_trained = model_facts, is_trained
+
+    def detect(self, path: str | os.PathLike[str], on_progress: Callable[[float], None] | None = None) -> Verdict:
+        """The verdict on one video file.
+
+        A file that is there and cannot be analysed (no video, no usable face) has the outcome ``NOT_ANALYSABLE`` with
+        the reason, and no score.
+
+        Args:
+            on_progress: called with the seconds of video that were searched for faces.
+
+        Raises:
+            VideoError: there is no such file.
+        """
+        file = Path(path)
+        if not file.is_file():
+            raise VideoError(f"no file at {file}; give the path of a video")
+        try:
+            video, requests = find_clips(file, self.face_detector, self.settings, on_progress)
+            tracks = self._score(file, video, requests)
+        except VideoError as error:
+            return Verdict(Outcome.NOT_ANALYSABLE, None, None, (str(error),), provenance=self._provenance(file, None))
+        if not tracks:
+            reason = f"Not analysable: {video.reason}."
+            return Verdict(
+                Outcome.NOT_ANALYSABLE, None, None, (reason,), (), video.dropped, self._provenance(file, video)
+            )
+        return self._verdict(file, video, requests, tracks)
+
+    def _score(self, file: Path, video: StoredVideo, requests: list[ClipRequest]) -> tuple[TrackScore, ...]:
+        clips = cut_clips(file, requests, self.settings.faces)
+        inputs = (ClipInput(clip.track_id, clip.times_s, _loader(clip)) for clip in clips)
+        return score_tracks(self.model, video, inputs, self.frames, self.device)
+
+    def _verdict(
+        self, file: Path, video: StoredVideo, requests: list[ClipRequest], tracks: tuple[TrackScore, ...]
+    ) -> Verdict:
+        score = video_score(tracks)
+        assert score is not None
+        probability, interval = None, None
+        if self.calibration is not None:
+            probability, interval = self.calibration.probability(score)
+            tracks = tuple(replace(t, probability=self.calibration.probability(t.logit)[0]) for t in tracks)
+        outcome = outcome_of(score, self.calibration)
+        reasons = [
+            *self._decision_reasons(outcome, probability, interval),
+            *self._evidence_reasons(tracks[0]),
+            *self._coverage_reasons(video, requests),
+        ]
+        return Verdict(
+            outcome, probability, interval, tuple(reasons), tracks, video.dropped, self._provenance(file, video)
+        )
+
+    def _decision_reasons(
+        self, outcome: Outcome, probability: float | None, interval: tuple[float, float] | None
+    ) -> list[str]:
+        if not self.is_trained:
+            return [UNTRAINED]
+        if self.calibration is None or probability is None or interval is None:
+            return ["The run has no calibration, so its score cannot be read as a probability: nothing is decided."]
+        reasons = [
+            f"Probability of manipulation {probability:.2f}, 90 % interval {interval[0]:.2f} to {interval[1]:.2f}, "
+            f"for a video that is as likely manipulated as not before it is looked at; calibrated on "
+            f"{self.calibration.source} ({self.calibration.clusters} groups of people)."
+        ]
+        if outcome is Outcome.INCONCLUSIVE:
+            reasons.append("The interval reaches across one half: this evidence does not decide.")
+        return reasons
+
+    def _evidence_reasons(self, track: TrackScore) -> list[str]:
+        clip = max(track.clips, key=lambda scored: scored.logit)
+        lowest = int(np.argmin(clip.consistency))
+        reasons = []
+        head = self.model.head
+        if isinstance(head, VarianceHead):
+            deviations = (clip.log_variance - float(head.centre)) / float(head.scale)
+            side = "more" if deviations >= 0 else "less"
+            reasons.append(
+                f"Highest-scoring face (track {track.track_id}): between {clip.start_s:.2f} and {clip.end_s:.2f} s its "
+                f"consistency varies {side} than in the average training clip (log-variance {clip.log_variance:.2f}, "
+                f"{deviations:+.1f} standard deviations)."
+            )
+        reasons.append(
+            f"Its least consistent frame is at {clip.times_s[lowest]:.2f} s: cosine similarity "
+            f"{clip.consistency[lowest]:.4f} to the clip's mean, median {float(np.median(clip.consistency)):.4f}."
+        )
+        return reasons
+
+    def _coverage_reasons(self, video: StoredVideo, requests: list[ClipRequest]) -> list[str]:
+        reasons = []
+        if self.settings.window_s is not None:
+            spans = [window_spans(track.start_s, track.end_s, self.settings.window_s) for track in video.tracks]
+            windows = sum(len(track_spans) for track_spans in spans)
+            if len(requests) < windows:
+                reasons.append(f"{len(requests)} of {windows} windows were looked at, evenly spread over each face.")
+        if video.dropped:
+            reasons.append(f"{len(video.dropped)} further face tracks were seen and not scored; they are listed.")
+        if video.damaged_packets:
+            reasons.append(
+                f"{video.damaged_packets} packets of the file are damaged; what could be decoded was used, and "
+                f"{video.frames_after_damage} frames after the damage may be smeared, which can look like manipulation."
+            )
+        return [*reasons, *(video.info.notes if video.info else ())]
+
+    def _provenance(self, file: Path, video: StoredVideo | None) -> dict[str, Any]:
+        facts = video.info.to_json() if video and video.info else {}
+        return {
+            "path": str(file),
+            "sha256": facts.pop("sha256", None) or sha256_of(file),
+            "video": {key: value for key, value in facts.items() if key not in ("path", "notes")},
+            "model": self.model_facts,
+            "clip_settings": self.settings.to_json(),
+            "frames": self.frames,
+            "aggregation": AGGREGATION,
+            "calibration": self.calibration.source if self.calibration else None,
+            "device": self.device.type,
+            "versions": versions(),
+            "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+
+
+def load_detector(
+    run_folder: str | os.PathLike[str],
+    device: str = "auto",
+    face_model: str | os.PathLike[str] | None = None,
+    clips_per_track: int = CLIPS_PER_TRACK,
+) -> Detector:
+    """The detector of a trained run.
+
+    Args:
+        face_model: a YuNet file, needed where the run's clips were made with one.
+        clips_per_track: at most so many windows of each face are scored.
+
+    Raises:
+        RunError: no run, no weights yet, or another face detector than the run's.
+        WeightsError: damaged weights.
+    """
+    run = Run.load(run_folder)
+    chosen = choose_device(device)
+    face_detector = load_face_detector(None if face_model is None else Path(face_model))
+    if face_detector.name != run.clip_settings.detector:
+        raise RunError(
+            f"{run.folder} was trained on faces found by {run.clip_settings.detector}, and this is "
+            f"{face_detector.name}; give the same detector (--face-model FILE for a YuNet, none for the built-in one)"
+        )
+    facts = {
+        "run": run.folder.name,
+        "recipe": run.recipe.name,
+        "weights_sha256": run.weights_sha256() if run.weights_path.is_file() else None,
+        "trained_on": run.environment.get("dataset"),
+        "encoder_weights": run.environment.get("encoder_weights"),
+        "complete": run.is_complete,
+    }
+    settings = replace(run.clip_settings, clips_per_track=clips_per_track)
+    frames = run.recipe.data.frames
+    return Detector(run.model(chosen), settings, frames, face_detector, run.calibration(), facts, chosen)
+
+
+def untrained_detector(
+    recipe: Recipe,
+    encoder_weights: str | os.PathLike[str] | None = None,
+    device: str = "auto",
+    face_model: str | os.PathLike[str] | None = None,
+) -> Detector:
+    """The detector of a recipe before any training: for looking at curves, never for deciding.
+
+    Raises:
+        RecipeError, WeightsError: as for training.
+    """
+    chosen = choose_device(device)
+    model = build_detector(recipe)
+    if encoder_weights is not None:
+        load_encoder_weights(model.encoder, encoder_weights)
+    face_detector = load_face_detector(None if face_model is None else Path(face_model))
+    settings = ClipSettings(face_detector.name, frames=recipe.data.frames, clips_per_track=CLIPS_PER_TRACK)
+    facts = {
+        "run": None,
+        "recipe": recipe.name,
+        "trained_on": None,
+        "encoder_weights": None if encoder_weights is None else Path(encoder_weights).name,
+    }
+    model = model.to(chosen).eval()
+    return Detector(model, settings, recipe.data.frames, face_detector, None, facts, chosen, is_trained=False)
+
+
+def _loader(clip: Clip) -> Callable[[], Any]:
+    return lambda: clip.frames

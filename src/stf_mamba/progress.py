@@ -1,0 +1,99 @@
+"""Progress on stderr, results on stdout: what the command line shows while it works."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from functools import cache
+from typing import TYPE_CHECKING, Protocol
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+    from stf_mamba.training import EpochReport, StepReport, Watcher
+
+
+class Advance(Protocol):
+    """Moves a progress bar on by an amount, with a note of what was just done."""
+
+    def __call__(self, amount: float, note: str = "") -> None: ...
+
+
+@cache
+def stderr() -> Console:
+    """The console that progress and messages go to."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False, soft_wrap=True)
+
+
+@contextmanager
+def progress_bar(what: str, total: float | None, unit: str = "") -> Iterator[Advance]:
+    """A bar with counts and remaining time; yields ``advance(amount, note)``."""
+    from rich.progress import (
+        BarColumn,
+        MofNCompleteColumn,
+        Progress,
+        TextColumn,
+        TimeElapsedColumn,
+        TimeRemainingColumn,
+    )
+
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn(unit),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+        TextColumn("{task.fields[note]}"),
+    )
+    with Progress(*columns, console=stderr(), refresh_per_second=4) as progress:
+        task = progress.add_task(what, total=total, note="")
+
+        def advance(amount: float, note: str = "") -> None:
+            progress.update(task, advance=amount, note=note)
+
+        yield advance
+
+
+@contextmanager
+def training_progress(epochs: int) -> Iterator[Watcher]:
+    """A watcher that draws one line for the running epoch and prints a line for each that is done."""
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+
+    from stf_mamba.training import Watcher
+
+    columns = (
+        TextColumn("training"),
+        BarColumn(),
+        TextColumn("{task.fields[line]}"),
+        TimeElapsedColumn(),
+        TextColumn("left"),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=stderr(), refresh_per_second=4) as progress:
+        task = progress.add_task("training", total=None, line="starting")
+
+        def on_step(report: StepReport) -> None:
+            line = (
+                f"epoch {report.epoch + 1}/{epochs} step {report.step}/{report.steps} loss {report.loss:.4f} "
+                f"{report.clips_per_s:.1f} clips/s"
+            )
+            done = report.epoch * report.steps + report.step
+            progress.update(task, total=epochs * report.steps, completed=done, line=line)
+
+        def on_epoch(report: EpochReport) -> None:
+            stderr().print(describe_epoch(report, epochs))
+
+        yield Watcher(stderr().print, on_step, on_epoch)
+
+
+def describe_epoch(report: EpochReport, epochs: int) -> str:
+    """One line about a finished epoch."""
+    return (
+        f"epoch {report.epoch + 1:>3}/{epochs}  loss {report.train_loss:.4f}  validation loss "
+        f"{report.validation_loss:.4f}  AUC {report.validation_auc:.4f}  log-variance gap "
+        f"{report.log_variance_gap:+.3f}  {report.clips_per_s:.1f} clips/s{'  kept' if report.best else ''}"
+    )
