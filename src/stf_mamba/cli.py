@@ -21,6 +21,7 @@ from stf_mamba.records import Outcome
 
 if TYPE_CHECKING:
     from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, StoredVideo
+    from stf_mamba.datasets.protocols import Variant
     from stf_mamba.datasets.splits import Split
     from stf_mamba.detection import Detector
     from stf_mamba.evaluation import Part
@@ -49,6 +50,15 @@ class PartName(StrEnum):
     VALIDATION = "validation"
     TEST = "test"
     ALL = "all"
+
+
+class SplitKind(StrEnum):
+    """Rules for splits, as an argument."""
+
+    IDENTITY = "identity"
+    OFFICIAL = "official"
+    REPORT = "report"
+    REPORT_CORRECTED = "report-corrected"
 
 
 class Sampling(StrEnum):
@@ -302,6 +312,52 @@ def audit(
         typer.echo(f"  {leak.kind} {leak.value} in {' and '.join(leak.parts)}: {', '.join(leak.video_ids)}")
     if leaks:
         raise typer.Exit(1)
+
+
+@app.command()
+@reports_errors
+def split(
+    kind: Annotated[SplitKind, typer.Argument(help="Which rule.")],
+    clips: ClipsOption,
+    out: Annotated[Path, typer.Option("--out", help="The split file, for stf train --split.")],
+    dataset: DatasetNameOption = None,
+    test_dataset: Annotated[
+        str | None, typer.Option("--test-dataset", help="report: the prepared Celeb-DF (part all), by its name.")
+    ] = None,
+    lists: Annotated[
+        Path | None, typer.Option("--lists", help="official: the folder of FF++'s train/val/test.json.")
+    ] = None,
+    validation_fraction: Annotated[
+        float, typer.Option("--validation-fraction", help="identity: part of videos.")
+    ] = 0.2,
+    scale: Annotated[float, typer.Option("--scale", help="report: fraction of its numbers to draw.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Root of every draw.")] = 42,
+    settings: SettingsOption = None,
+) -> None:
+    """Write a split of prepared data by a named rule: identity, official (FF++), report, report-corrected."""
+    from stf_mamba.datasets.protocols import official_ffpp_split, report_protocol
+    from stf_mamba.datasets.splits import identity_disjoint_split
+
+    store, manifest = _open_clips(clips, dataset, settings)
+    records = [entry.record for entry in manifest.entries]
+    try:
+        if kind is SplitKind.IDENTITY:
+            chosen = identity_disjoint_split(records, validation_fraction, seed=seed)
+        elif kind is SplitKind.OFFICIAL:
+            if lists is None:
+                raise UsageError("the official split needs --lists FOLDER with train.json, val.json and test.json")
+            chosen = official_ffpp_split(records, lists)
+        else:
+            if test_dataset is None:
+                raise UsageError("the report's sampling tests on Celeb-DF; name its prepared clips with --test-dataset")
+            tests = [entry.record for entry in store.manifest(test_dataset).entries]
+            variant: Variant = "report" if kind is SplitKind.REPORT else "correct"
+            chosen = report_protocol(records, tests, seed, variant, scale)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    chosen.save(out)
+    sizes = ", ".join(f"{part} {len(ids)}" for part, ids in chosen.parts.items())
+    typer.echo(f"{out}: {chosen.name} ({sizes}), sha256 {chosen.sha256}")
 
 
 @app.command()

@@ -57,7 +57,8 @@ class Mamba(nn.Module):
         if mask is not None:
             dt = dt.masked_fill(~mask.unsqueeze(-1), 0.0)
         mixed = selective_scan(inner, dt, -self.A_log.float().exp(), b, c) + self.D * inner
-        return self.out_proj((mixed * F.silu(z)).to(z.dtype))
+        out: Tensor = self.out_proj((mixed * F.silu(z)).to(z.dtype))
+        return out
 
 
 class BiMamba(nn.Module):

@@ -31,8 +31,8 @@ class BiGRU(nn.Module):
             raise ValueError(f"a bidirectional GRU needs an even width to share between two directions, got {width}")
         self.width = width
         self.gru = nn.GRU(width, width // 2, batch_first=True, bidirectional=True)
-        for recurrent in (self.gru.weight_hh_l0, self.gru.weight_hh_l0_reverse):
-            for gate in recurrent.detach().chunk(3):
+        for name in ("weight_hh_l0", "weight_hh_l0_reverse"):
+            for gate in torch.chunk(self.gru.get_parameter(name).detach(), 3):
                 nn.init.orthogonal_(gate)
 
     def forward(self, x: Tensor, mask: Tensor | None = None) -> Tensor:

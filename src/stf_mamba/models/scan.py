@@ -182,9 +182,9 @@ def backward_state(x: Tensor, dt: Tensor, A: Tensor, b: Tensor, from_future: Ten
     """
     with torch.autocast(x.device.type, enabled=False):
         steps = dt[:, :, BACKWARD].to(torch.promote_types(x.dtype, torch.float32))  # (B, L, H)
-        log_decay = steps * A.to(steps.dtype)
-        until = log_decay.cumsum(1)
-        fed = x * ((until - log_decay).exp() * steps).unsqueeze(-1).to(x.dtype)  # (B, L, H, P)
+        until = (steps * A.to(steps.dtype)).cumsum(1)
+        before = F.pad(until[:, :-1], (0, 0, 1, 0))
+        fed = x * (before.exp() * steps).unsqueeze(-1).to(x.dtype)  # (B, L, H, P)
         groups = b.shape[3]
         fed = torch.unflatten(fed, 2, (groups, -1)).permute(0, 2, 1, 3, 4).flatten(3)  # (B, G, L, H/G·P)
         maps = b[:, :, BACKWARD].permute(0, 2, 3, 1)  # (B, G, N, L)
@@ -221,7 +221,8 @@ class LogDecay(NamedTuple):
     def of(cls, log_decay: Tensor) -> LogDecay:
         """The sums over each chunk of the steps' own log decays dt·A."""
         until = log_decay.cumsum(-1)
-        return cls(until, until - log_decay)
+        # Shifted, not until - log_decay: neighbours then differ by exactly zero however large the steps are.
+        return cls(until, F.pad(until[..., :-1], (1, 0)))
 
     def total(self) -> Tensor:
         """Across the whole chunk: (B, n, 2, H)."""

@@ -42,6 +42,6 @@ def checked_sequence(x: Tensor, mask: Tensor | None, width: int) -> Tensor:
 
 
 def _values_can_be_read(x: Tensor) -> bool:
-    if torch.compiler.is_compiling() or torch.jit.is_tracing() or x.is_meta:
+    if torch.compiler.is_compiling() or x.is_meta:
         return False
     return not (x.is_cuda and torch.cuda.is_current_stream_capturing())

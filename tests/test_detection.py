@@ -1,0 +1,131 @@
+"""From a file to a verdict with reasons, and from a saved verdict to its page."""
+
+import json
+import re
+from dataclasses import replace
+from fractions import Fraction
+
+import pytest
+import torch
+
+from media import numbered_frames, write_video
+from stf_mamba.calibration import Calibration
+from stf_mamba.case_report import write_case_report
+from stf_mamba.clipstore import ClipSettings
+from stf_mamba.detection import UNTRAINED, Detector
+from stf_mamba.errors import VideoError
+from stf_mamba.models.detector import build_detector
+from stf_mamba.recipe import EncoderRecipe, Recipe, TemporalRecipe
+from stf_mamba.records import Face, Outcome, Verdict
+
+RECIPE = Recipe(encoder=EncoderRecipe("vit_miniature", 1), temporal=TemporalRecipe("hydra", 1, 32))
+LANDMARKS = ((70.0, 60.0), (90.0, 60.0), (80.0, 70.0), (72.0, 85.0), (88.0, 85.0))
+SURE = Calibration((0.0,) * 20, (3.0,) * 20, 5, 5, 5, "ten simulated videos")
+
+
+class FixedFaces:
+    """Stands where a detector would: the same boxes in every frame, so that geometry and words can be tested alone."""
+
+    name = "fixed"
+
+    def __init__(self, *boxes_px):
+        self.boxes_px = boxes_px
+
+    def detect(self, frames, times_s):
+        return [[Face(time_s, box, LANDMARKS, 0.99) for box in self.boxes_px] for time_s in times_s]
+
+
+LEFT, RIGHT = (20.0, 20.0, 90.0, 100.0), (110.0, 20.0, 180.0, 100.0)
+
+
+@pytest.fixture(scope="module")
+def video(tmp_path_factory):
+    path = tmp_path_factory.mktemp("videos") / "six [seconds].mp4"
+    return write_video(path, numbered_frames(150, 200, 120), fps=Fraction(25)) or path
+
+
+def detector(*boxes_px, calibration=SURE, trained=True, **settings):
+    model = build_detector(RECIPE).eval()
+    clip_settings = ClipSettings("fixed", frames=32, **settings)
+    faces = FixedFaces(*boxes_px)
+    return Detector(model, clip_settings, 32, faces, calibration, {"run": "r"}, torch.device("cpu"), trained)
+
+
+def test_every_face_is_scored_and_the_worst_decides(video):
+    verdict = detector(LEFT, RIGHT).detect(video)
+    assert verdict.outcome is Outcome.MANIPULATED
+    assert [track.track_id for track in verdict.tracks] in ([0, 1], [1, 0])
+    assert verdict.tracks[0].logit >= verdict.tracks[1].logit
+    assert verdict.probability == pytest.approx(0.9526, abs=1e-3)
+    clip = verdict.tracks[0].clips[0]
+    assert len(clip.consistency) == len(clip.times_s) == 32
+    lowest = clip.times_s[clip.consistency.index(min(clip.consistency))]
+    assert f"least consistent frame is at {lowest:.2f} s" in " ".join(verdict.reasons)
+    assert "calibrated on ten simulated videos" in verdict.reasons[0]
+
+
+def test_windows_that_were_not_looked_at_are_counted(video):
+    verdict = detector(LEFT, window_s=2.0, clips_per_track=2).detect(video)
+    assert len(verdict.tracks[0].clips) == 2
+    assert any(reason.startswith("2 of 3 windows") for reason in verdict.reasons)
+
+
+def test_without_calibration_nothing_is_decided(video):
+    verdict = detector(LEFT, calibration=None).detect(video)
+    assert (verdict.outcome, verdict.probability, verdict.interval) == (Outcome.INCONCLUSIVE, None, None)
+    assert "no calibration" in verdict.reasons[0]
+
+
+def test_an_untrained_model_says_so(video):
+    verdict = detector(LEFT, calibration=None, trained=False).detect(video)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.reasons[0] == UNTRAINED
+
+
+def test_no_face_and_no_video_are_not_analysable(video, tmp_path):
+    blind = detector().detect(video)
+    assert (blind.outcome, blind.score, blind.tracks) == (Outcome.NOT_ANALYSABLE, None, ())
+    assert "no face found in 150 frames" in blind.reasons[0]
+    small = detector((0.0, 0.0, 20.0, 20.0)).detect(video)
+    assert small.outcome is Outcome.NOT_ANALYSABLE
+    assert len(small.dropped) == 1
+    (tmp_path / "notes.mp4").write_text("no video at all")
+    text = detector(LEFT).detect(tmp_path / "notes.mp4")
+    assert text.outcome is Outcome.NOT_ANALYSABLE
+    assert len(text.provenance["sha256"]) == 64
+    with pytest.raises(VideoError, match="no file at"):
+        detector(LEFT).detect(tmp_path / "absent.mp4")
+
+
+def test_the_same_file_gives_the_same_verdict(video):
+    first, second = detector(LEFT).detect(video), detector(LEFT).detect(video)
+    assert first.tracks == second.tracks
+
+
+def test_a_page_can_be_made_from_a_saved_verdict(video, tmp_path):
+    verdict = detector(LEFT, RIGHT).detect(video)
+    saved = Verdict.from_json(json.loads(verdict.save(tmp_path / "v.json").read_text()))
+    page = write_case_report(saved, tmp_path / "v.html").read_text()
+    assert page.count("data:image/jpeg;base64,") == 64
+    assert page.count("<svg") == 2
+    assert "Signs of manipulation found" in page
+    assert "six [seconds].mp4" in page
+    assert not re.search(r'(src|href)="(?!data:|#)', page)
+    assert "<script" not in page
+
+
+def test_a_page_is_not_made_of_another_file(video, tmp_path):
+    verdict = detector(LEFT).detect(video)
+    with pytest.raises(VideoError, match=r"not at .* any more"):
+        write_case_report(verdict, tmp_path / "v.html", tmp_path / "absent.mp4")
+    (tmp_path / "other.mp4").write_bytes(b"other")
+    with pytest.raises(VideoError, match=r"has the sha256 .* the verdict was made of"):
+        write_case_report(verdict, tmp_path / "v.html", tmp_path / "other.mp4")
+    assert not (tmp_path / "v.html").exists()
+
+
+def test_what_a_file_says_of_itself_is_escaped_in_the_page(video, tmp_path):
+    verdict = replace(detector().detect(video), reasons=("<script>alert(1)</script>",))
+    page = write_case_report(verdict, tmp_path / "v.html").read_text()
+    assert "<script" not in page
+    assert "&lt;script&gt;" in page

@@ -1,0 +1,42 @@
+"""Figures draw what the history and the verdict hold."""
+
+import numpy as np
+
+from stf_mamba.plots import plot_consistency, plot_history, save_figure
+from stf_mamba.records import ClipScore, TrackScore
+
+HISTORY = [
+    {
+        "epoch": epoch,
+        "phase": int(epoch >= 2),
+        "train_loss": 0.7 - 0.1 * epoch,
+        "validation_loss": 0.6,
+        "validation_auc": auc,
+        "log_variance_gap": 0.1 * epoch,
+        "best": auc in (0.5, 0.8),
+    }
+    for epoch, auc in enumerate((0.5, 0.8, 0.7))
+]
+
+
+def lines(axes):
+    return {line.get_label(): np.asarray(line.get_xydata()) for line in axes.get_lines()}
+
+
+def test_history_is_drawn_as_it_is():
+    loss, auc, gap = plot_history(HISTORY, "a run").axes
+    np.testing.assert_allclose(lines(loss)["training clips"], [[1, 0.7], [2, 0.6], [3, 0.5]])
+    np.testing.assert_allclose(lines(auc)["validation"][:, 1], [0.5, 0.8, 0.7])
+    np.testing.assert_allclose(lines(auc)["kept"], [[2, 0.8]])
+    np.testing.assert_allclose(lines(auc)["phase boundary"][:, 0], 2.5)
+    np.testing.assert_allclose(lines(gap)["fake − real"][:, 1], [0, 0.1, 0.2])
+
+
+def test_consistency_marks_the_least_consistent_frame(tmp_path):
+    clip = ClipScore(0.0, 0.4, 1.0, -8.0, (0.9, 0.7, 0.95), (0.0, 0.2, 0.4))
+    figure = plot_consistency(TrackScore(0, 1.0, None, (clip,)))
+    curve, mark = figure.axes[0].get_lines()
+    np.testing.assert_allclose(curve.get_xydata(), [[0.0, 0.9], [0.2, 0.7], [0.4, 0.95]])
+    np.testing.assert_allclose(mark.get_xydata(), [[0.2, 0.7]])
+    assert save_figure(figure, tmp_path / "c.png").read_bytes()[:4] == b"\x89PNG"
+    assert [path.name for path in tmp_path.iterdir()] == ["c.png"]
