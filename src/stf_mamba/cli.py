@@ -5,17 +5,27 @@ Heavy imports happen inside the verbs, so that ``stf --help`` answers at once.
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Callable
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
 from stf_mamba import __version__
-from stf_mamba.errors import StfError, UsageError
+from stf_mamba.cli_options import (
+    ClipsOption,
+    DatasetNameOption,
+    DeviceOption,
+    FaceModelOption,
+    JsonOption,
+    PartName,
+    Sampling,
+    SettingsOption,
+    SplitKind,
+    plain,
+    reports_errors,
+)
+from stf_mamba.errors import UsageError
 from stf_mamba.progress import progress_bar, stderr, training_progress
 from stf_mamba.records import Outcome
 
@@ -29,7 +39,6 @@ if TYPE_CHECKING:
 
 EXIT_NOT_ANALYSABLE = 3
 EXIT_FAIL_ON = 10
-EXIT_INTERRUPTED = 130
 
 app = typer.Typer(
     name="stf",
@@ -39,69 +48,10 @@ app = typer.Typer(
     pretty_exceptions_enable=False,
 )
 
-Verb = TypeVar("Verb", bound=Callable[..., Any])
-
-
-class PartName(StrEnum):
-    """Parts of a split, as an option."""
-
-    AUTO = "auto"
-    TRAIN = "train"
-    VALIDATION = "validation"
-    TEST = "test"
-    ALL = "all"
-
-
-class SplitKind(StrEnum):
-    """Rules for splits, as an argument."""
-
-    IDENTITY = "identity"
-    OFFICIAL = "official"
-    REPORT = "report"
-    REPORT_CORRECTED = "report-corrected"
-
-
-class Sampling(StrEnum):
-    """How a clip's frames are chosen, as an option."""
-
-    UNIFORM = "uniform"
-    CONSECUTIVE = "consecutive"
-
-
-DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ... or auto.")]
-FaceModelOption = Annotated[
-    Path | None, typer.Option("--face-model", help="A YuNet .onnx file; the built-in detector (MTCNN) without it.")
-]
-DatasetNameOption = Annotated[
-    str | None, typer.Option("--dataset", help="Which prepared data set, where the clips hold several.")
-]
-SettingsOption = Annotated[
-    str | None, typer.Option("--settings", help="Which clip settings (the beginning of their key), if several.")
-]
-ClipsOption = Annotated[Path, typer.Option("--clips", help="The folder that stf prepare filled.")]
-JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
-
 
 def main() -> None:
     """Run the command line."""
     app()
-
-
-def reports_errors(verb: Verb) -> Verb:
-    """Turns our errors into one message and their exit code, and Ctrl-C into 130."""
-
-    @functools.wraps(verb)
-    def run(*args: Any, **kwargs: Any) -> Any:
-        try:
-            return verb(*args, **kwargs)
-        except StfError as error:
-            stderr().print(f"[red]error:[/red] {_plain(str(error))}")
-            raise typer.Exit(error.exit_code) from None
-        except KeyboardInterrupt:
-            stderr().print("stopped; what was finished is kept: run the same command again to continue")
-            raise typer.Exit(EXIT_INTERRUPTED) from None
-
-    return run  # type: ignore[return-value]
 
 
 @app.callback(invoke_without_command=True)
@@ -281,7 +231,7 @@ def evaluate(
         figures = [figure(predictions) for figure in (auc, average_precision, equal_error_rate)]
     except ValueError as error:
         figures = []
-        stderr().print(f"no figures: {_plain(str(error))}")
+        stderr().print(f"no figures: {plain(str(error))}")
     if as_json:
         result = {"predictions": str(path), "part": chosen, "coverage": predictions.coverage}
         typer.echo(json.dumps({**result, "figures": [figure.to_json() for figure in figures]}, indent=2))
@@ -505,8 +455,3 @@ def _stems(videos: list[Path]) -> list[str]:
         candidates = [video.stem, video.name, *(f"{video.stem}-{number}" for number in range(2, len(videos) + 2))]
         names.append(next(name for name in candidates if name not in names))
     return names
-
-
-def _plain(text: str) -> str:
-    """Text that rich prints as it is, brackets included."""
-    return text.replace("[", r"\[")

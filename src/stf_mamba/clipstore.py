@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import errno
 import hashlib
+import io
 import json
 import os
 import shutil
@@ -294,8 +295,10 @@ def write_error(error: OSError, root: Path) -> ClipStoreError:
 
 def _write_clip(folder: Path, number: int, clip: Clip) -> StoredClip:
     name = f"{number:03d}.npy"
+    content = io.BytesIO()  # numpy reports a full disk without its error number, a plain write with it
+    np.save(content, clip.frames, allow_pickle=False)
     with (folder / name).open("wb") as file:
-        np.save(file, clip.frames, allow_pickle=False)
+        file.write(content.getbuffer())
         file.flush()
         os.fsync(file.fileno())
     return StoredClip(name, clip.track_id, clip.times_s)

@@ -11,6 +11,7 @@ from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -167,7 +168,8 @@ def _run(
     )
     futures: dict[Future[_Prepared], VideoRecord] = {}
     try:
-        futures = {executor.submit(_prepare_in_worker, record.path): record for record in records}
+        with _sigint_held_back():  # what is blocked here is blocked in the workers that start now
+            futures = {executor.submit(_prepare_in_worker, record.path): record for record in records}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:
@@ -207,16 +209,25 @@ _worker: tuple[ClipStore, FaceDetector] | None = None
 
 
 def _start_worker(root: Path, settings: ClipSettings, face_model: Path | None, parent: int) -> None:
-    """Set up a worker: one thread each, Ctrl-C left to the parent, and death with the parent."""
+    """Set up a worker: one thread each, and death with the parent."""
     import cv2
     import torch
 
     global _worker
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
     threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _worker = ClipStore(root, settings), load_face_detector(face_model)
+
+
+@contextmanager
+def _sigint_held_back() -> Iterator[None]:
+    """Ctrl-C waits until the end of the block, and never reaches processes that start within it."""
+    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        yield
+    finally:
+        signal.pthread_sigmask(signal.SIG_SETMASK, before)
 
 
 def _die_with(parent: int) -> None:

@@ -31,7 +31,7 @@ from stf_mamba.metrics import area_under_roc, arrays
 from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.models.encoders import ENCODERS
 from stf_mamba.models.heads import ClipOutput, VarianceHead
-from stf_mamba.models.weights import load_encoder_weights, load_model_weights, save_state_dict
+from stf_mamba.models.weights import load_encoder_weights, load_model_weights
 from stf_mamba.predictions import Predictions
 from stf_mamba.recipe import PhaseRecipe, Recipe
 from stf_mamba.records import FAKE, REAL
@@ -45,6 +45,7 @@ from stf_mamba.training_folder import (
     read_state,
     write_history,
     write_state,
+    write_weights,
 )
 
 CLIPS_TO_STANDARDISE = 64
@@ -297,7 +298,7 @@ class _Training:
         )
         self.history.append(asdict(report))
         if best and distributed.is_main():
-            save_state_dict(self.model.state_dict(), self.run.weights_path)
+            write_weights(self.run.folder, self.model.state_dict())
         self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
         if self.epoch < self.recipe.epochs and _phase_of(self.recipe, self.epoch)[0] != self.phase_number:
             self._start_phase()

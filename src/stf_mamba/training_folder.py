@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 import json
 import os
 import pickle
@@ -11,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import torch
+from torch import Tensor
 
 from stf_mamba import distributed
 from stf_mamba.calibration import Calibration
@@ -19,6 +21,7 @@ from stf_mamba.datasets.splits import Split
 from stf_mamba.errors import RunError
 from stf_mamba.evaluation import versions
 from stf_mamba.models.detector import build_detector, count_parameters
+from stf_mamba.models.weights import save_state_dict
 from stf_mamba.plots import plot_history, save_figure
 from stf_mamba.recipe import Recipe
 from stf_mamba.records import write_text_atomically
@@ -87,25 +90,43 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
+    content = io.BytesIO()  # torch.save reports a full disk as a corrupted archive, a plain write says what it is
+    torch.save(state, content)
     partial = folder / f".state.pt.{os.getpid()}.partial"
     try:
         with partial.open("wb") as file:
-            torch.save(state, file)
+            file.write(content.getbuffer())
             file.flush()
             os.fsync(file.fileno())
         partial.replace(folder / "state.pt")
-    except (OSError, RuntimeError) as error:
-        raise RunError(
-            f"cannot save the state in {folder}: {error}; the state before is kept: "
-            "free some space and run the same command again"
-        ) from error
+    except OSError as error:
+        raise _write_error(error, folder) from error
     finally:
         partial.unlink(missing_ok=True)
 
 
+def write_weights(folder: Path, state: dict[str, Tensor]) -> None:
+    """Save the best epoch's weights; the old ones stay until the new ones are whole.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    try:
+        save_state_dict(state, folder / "weights.safetensors")
+    except OSError as error:
+        raise _write_error(error, folder) from error
+
+
 def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
-    """Write one entry an epoch as JSON."""
-    write_text_atomically(folder / "history.json", json.dumps(list(history), indent=1) + "\n")
+    """Write one entry an epoch as JSON.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
+    try:
+        write_text_atomically(folder / "history.json", json.dumps(list(history), indent=1) + "\n")
+    except OSError as error:
+        raise _write_error(error, folder) from error
 
 
 def finish_folder(run: Run, calibration: Calibration | None, history: Sequence[dict[str, Any]]) -> Run:
@@ -117,6 +138,13 @@ def finish_folder(run: Run, calibration: Calibration | None, history: Sequence[d
         save_figure(plot_history(history, run.recipe.name), run.folder / "curves.png")
         _write_environment(run)
     return run
+
+
+def _write_error(error: OSError, folder: Path) -> RunError:
+    return RunError(
+        f"cannot write into {folder}: {error.strerror or error}; what was saved before is kept: "
+        "free some space and run the same command again"
+    )
 
 
 def _environment(

@@ -234,27 +234,21 @@ class Hydra(nn.Module):
 
     def _convolved(self, xbc: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
         """The depthwise convolution over time of a span (B, S, C) and its borders, zeros where the sequence ends."""
-        if torch.compiler.is_compiling():
-            return self._convolved_as_sum(xbc)
-        padding = self.halo
         if left is not None or right is not None:
-            end = xbc.new_zeros(()).expand(xbc.shape[0], self.halo, xbc.shape[2])
-            xbc = torch.cat([end if left is None else left, xbc, end if right is None else right], dim=1)
-            padding = 0
+            xbc = torch.cat([border for border in (left, xbc, right) if border is not None], dim=1)
+        xbc = F.pad(xbc, (0, 0, 0 if left is not None else self.halo, 0 if right is not None else self.halo))
+        taps, bias = self.conv1d.weight, self.conv1d.bias
+        assert bias is not None
+        if torch.compiler.is_compiling() or xbc.dtype == torch.float64:
+            # A compiler makes one loop of these sums and of the activation; float64 has no fast kernel.
+            length = xbc.shape[1] - 2 * self.halo
+            out = bias.expand(xbc.shape[0], length, -1)
+            for tap, weight in enumerate(taps.squeeze(1).unbind(-1)):
+                out = out + xbc[:, tap : tap + length] * weight
+            return out
         # As an image of height one with channels last: the layout that xbc has, and the fast kernel on a CPU.
-        image = xbc.contiguous().unsqueeze(1).permute(0, 3, 1, 2)
-        weight = self.conv1d.weight.unsqueeze(2)
-        out = F.conv2d(image, weight, self.conv1d.bias, padding=(0, padding), groups=xbc.shape[-1])
-        return out.squeeze(2).transpose(1, 2)
-
-    def _convolved_as_sum(self, xbc: Tensor) -> Tensor:
-        """``_convolved`` of a whole sequence, for a compiler: one loop together with the activation."""
-        padded = F.pad(xbc, (0, 0, self.halo, self.halo))
-        assert self.conv1d.bias is not None
-        out = self.conv1d.bias.expand_as(xbc)
-        for tap, weight in enumerate(self.conv1d.weight.squeeze(1).unbind(-1)):
-            out = out + padded[:, tap : tap + xbc.shape[1]] * weight
-        return out
+        image = xbc.unsqueeze(1).permute(0, 3, 1, 2)
+        return F.conv2d(image, taps.unsqueeze(2), bias, groups=xbc.shape[-1]).squeeze(2).transpose(1, 2)
 
 
 class ScanInputs(NamedTuple):

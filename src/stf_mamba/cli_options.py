@@ -1,0 +1,83 @@
+"""What the verbs share: options by name, and how errors reach the person at the terminal."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Callable
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated, Any, TypeVar
+
+import typer
+
+from stf_mamba.errors import StfError
+from stf_mamba.progress import stderr
+
+EXIT_INTERRUPTED = 130
+
+Verb = TypeVar("Verb", bound=Callable[..., Any])
+
+
+class PartName(StrEnum):
+    """Parts of a split, as an option."""
+
+    AUTO = "auto"
+    TRAIN = "train"
+    VALIDATION = "validation"
+    TEST = "test"
+    ALL = "all"
+
+
+class SplitKind(StrEnum):
+    """Rules for splits, as an argument."""
+
+    IDENTITY = "identity"
+    OFFICIAL = "official"
+    REPORT = "report"
+    REPORT_CORRECTED = "report-corrected"
+
+
+class Sampling(StrEnum):
+    """How a clip's frames are chosen, as an option."""
+
+    UNIFORM = "uniform"
+    CONSECUTIVE = "consecutive"
+
+
+DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ... or auto.")]
+FaceModelOption = Annotated[
+    Path | None, typer.Option("--face-model", help="A YuNet .onnx file; the built-in detector (MTCNN) without it.")
+]
+DatasetNameOption = Annotated[
+    str | None, typer.Option("--dataset", help="Which prepared data set, where the clips hold several.")
+]
+SettingsOption = Annotated[
+    str | None, typer.Option("--settings", help="Which clip settings (the beginning of their key), if several.")
+]
+ClipsOption = Annotated[Path, typer.Option("--clips", help="The folder that stf prepare filled.")]
+JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
+
+
+def reports_errors(verb: Verb) -> Verb:
+    """Turns errors of the world into one message and their exit code, and Ctrl-C into 130."""
+
+    @functools.wraps(verb)
+    def run(*args: Any, **kwargs: Any) -> Any:
+        try:
+            return verb(*args, **kwargs)
+        except StfError as error:
+            stderr().print(f"[red]error:[/red] {plain(str(error))}")
+            raise typer.Exit(error.exit_code) from None
+        except OSError as error:
+            stderr().print(f"[red]error:[/red] {plain(str(error))}; check the path, its permissions and the free space")
+            raise typer.Exit(1) from None
+        except KeyboardInterrupt:
+            stderr().print("stopped; what was finished is kept: run the same command again to continue")
+            raise typer.Exit(EXIT_INTERRUPTED) from None
+
+    return run  # type: ignore[return-value]
+
+
+def plain(text: str) -> str:
+    """Text that rich prints as it is, brackets included."""
+    return text.replace("[", r"\[")
