@@ -2,6 +2,7 @@
 
 import errno
 import os
+import socket
 
 import numpy as np
 import pytest
@@ -64,22 +65,33 @@ def test_a_failure_midway_leaves_nothing(tmp_path):
     with pytest.raises(ClipStoreError, match="is full; free some space and run the same command again"):
         store.write(SHA, StoredVideo(None, (track(),)), clips())
     assert not store.has(SHA)
-    assert list((store.folder / "videos").iterdir()) == []
+    assert list((store.folder / "videos").glob("*/*")) == []
 
 
-def test_leftovers_of_dead_processes_are_removed_and_those_of_living_ones_kept(tmp_path):
+def test_what_a_dead_process_left_is_removed_on_opening(tmp_path):
     store = ClipStore.create(tmp_path, SETTINGS)
     child = os.fork()
     if child == 0:
         os._exit(0)
     os.waitpid(child, 0)
-    dead = store.folder / "videos" / f".partial-{child}-abc"
-    living = store.folder / "videos" / f".partial-{os.getpid()}-abc"
-    dead.mkdir()
-    living.mkdir()
+    dead = store.video_folder(SHA).with_name(f".{SHA}.{socket.gethostname()}@{child}.partial")
+    dead.mkdir(parents=True)
+    (dead / "000.npy").write_bytes(b"half")
     ClipStore.create(tmp_path, SETTINGS)
     assert not dead.exists()
-    assert living.exists()
+
+
+def test_two_processes_may_finish_the_same_file(tmp_path):
+    store = ClipStore.create(tmp_path, SETTINGS)
+
+    def meanwhile():
+        yield synthetic_clip("a", 0)
+        ClipStore(tmp_path, SETTINGS).write(SHA, StoredVideo(None, (track(),)), iter([synthetic_clip("a", 0)]))
+
+    video = store.write(SHA, StoredVideo(None, (track(),)), meanwhile())
+    assert video == store.video(SHA)
+    assert len(video.clips) == 1
+    assert [path.name for path in store.video_folder(SHA).parent.iterdir()] == [SHA]
 
 
 def test_damage_is_named_with_the_next_step(tmp_path):

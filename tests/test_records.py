@@ -16,7 +16,6 @@ from stf_mamba.records import (
     TrackScore,
     Verdict,
     VideoRecord,
-    write_text_atomically,
 )
 
 FACE = Face(0.5, (1.0, 2.0, 31.0, 52.0), ((1.0, 2.0),) * 5, 0.99)
@@ -62,16 +61,6 @@ def test_face_geometry():
 def test_no_outcome_claims_authenticity():
     assert Outcome.NOT_FLAGGED.words == "no manipulation found"
     assert all("authentic" not in outcome.words for outcome in Outcome)
-
-
-def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
-    target = tmp_path / "a.json"
-    write_text_atomically(target, "old")
-    monkeypatch.setattr("os.fsync", lambda descriptor: (_ for _ in ()).throw(OSError(28, "No space left on device")))
-    with pytest.raises(OSError, match="No space"):
-        write_text_atomically(target, "new")
-    assert target.read_text() == "old"
-    assert [path.name for path in tmp_path.iterdir()] == ["a.json"]
 
 
 def test_import_is_light():

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from stf_mamba.atomic import write_text_atomically
 from stf_mamba.errors import VideoError
 from stf_mamba.faces import FaceSettings, cut_clips
 from stf_mamba.plots import plot_consistency
@@ -20,7 +21,6 @@ from stf_mamba.records import (
     TrackScore,
     UInt8Array,
     Verdict,
-    write_text_atomically,
 )
 from stf_mamba.video import sha256_of
 

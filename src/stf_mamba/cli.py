@@ -35,6 +35,7 @@ if TYPE_CHECKING:
     from stf_mamba.datasets.splits import Split
     from stf_mamba.detection import Detector
     from stf_mamba.evaluation import Part
+    from stf_mamba.preparation import Summary
     from stf_mamba.records import Verdict, VideoRecord
 
 EXIT_NOT_ANALYSABLE = 3
@@ -117,7 +118,7 @@ def detect(
 @reports_errors
 def prepare(
     dataset: Annotated[str, typer.Option("--dataset", help="ffpp, celebdf, folder or csv.")],
-    root: Annotated[Path, typer.Option("--root", help="The data set's top folder; for csv the file.")],
+    root: Annotated[Path, typer.Option("--root", help="The data set's top folder; for csv the file.", exists=True)],
     out: Annotated[Path, typer.Option("--out", help="Folder for the clips; may hold several data sets.")],
     compression: Annotated[str, typer.Option("--compression", help="FaceForensics++ only: raw, c23 or c40.")] = "c23",
     part: Annotated[str | None, typer.Option("--part", help="Celeb-DF only: test (its official list) or all.")] = None,
@@ -156,14 +157,10 @@ def prepare(
         manifest, summary = prepare_records(records, store, name, face_model, jobs, on_video)
     if as_json:
         typer.echo(json.dumps({"name": manifest.name, "settings": settings.key, **summary.to_json()}, indent=2))
-        return
-    typer.echo(
-        f"{manifest.name}: {summary.analysed} of {summary.videos} videos analysed ({summary.reused} prepared before), "
-        f"{summary.tracks} face tracks, {summary.dropped} dropped, {summary.clips} clips, {summary.seconds:.0f} s"
-    )
-    for entry in manifest.entries:
-        if entry.reason is not None:
-            typer.echo(f"  not analysable: {entry.record.video_id}: {entry.reason}")
+    else:
+        _print_summary(manifest, summary)
+    if summary.analysed < summary.videos:
+        raise typer.Exit(EXIT_NOT_ANALYSABLE)
 
 
 @app.command()
@@ -211,22 +208,24 @@ def evaluate(
     ] = PartName.AUTO,
     out: Annotated[Path | None, typer.Option("--out", help="The CSV; in the run's folder without it.")] = None,
     dataset: DatasetNameOption = None,
-    settings: SettingsOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
     """Score prepared videos with a run: predictions.csv with its protocol, and AUC with an interval."""
+    from stf_mamba.evaluation import clips_for, natural_part
     from stf_mamba.evaluation import evaluate as evaluate_run
-    from stf_mamba.evaluation import natural_part
     from stf_mamba.metrics import auc, average_precision, equal_error_rate
     from stf_mamba.runs import Run
 
     loaded = Run.load(run)
-    store, manifest = _open_clips(clips, dataset, settings or loaded.clip_settings.key)
+    store = clips_for(loaded, clips)
+    manifest = store.manifest(dataset)
     chosen: Part = natural_part(loaded, manifest) if part is PartName.AUTO else part.value  # type: ignore[assignment]
+    target = out or loaded.folder / f"predictions-{manifest.name}-{chosen}.csv"
+    target.parent.mkdir(parents=True, exist_ok=True)
     with progress_bar("scoring", None, "videos") as advance:
         predictions = evaluate_run(loaded, store, manifest, chosen, device, lambda video_id: advance(1, video_id))
-    path = predictions.save(out or loaded.folder / f"predictions-{manifest.name}-{chosen}.csv")
+    path = predictions.save(target)
     try:
         figures = [figure(predictions) for figure in (auc, average_precision, equal_error_rate)]
     except ValueError as error:
@@ -428,6 +427,16 @@ def _detect_one(detector: Detector, path: Path) -> Verdict:
         return detector.detect(path, on_progress)
 
 
+def _print_summary(manifest: Manifest, summary: Summary) -> None:
+    typer.echo(
+        f"{manifest.name}: {summary.analysed} of {summary.videos} videos analysed ({summary.reused} prepared before), "
+        f"{summary.tracks} face tracks, {summary.dropped} dropped, {summary.clips} clips, {summary.seconds:.0f} s"
+    )
+    for entry in manifest.entries:
+        if entry.reason is not None:
+            typer.echo(f"  not analysable: {entry.record.video_id}: {entry.reason}")
+
+
 def _print_verdict(path: Path, verdict: Verdict, page: Path) -> None:
     number = "" if verdict.probability is None else f", probability of manipulation {verdict.probability:.2f}"
     typer.echo(f"{path}: {verdict.outcome.words}{number}")
@@ -441,7 +450,8 @@ def _videos_in(paths: list[Path]) -> list[Path]:
 
     videos: list[Path] = []
     for path in paths:
-        found = sorted(p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES) if path.is_dir() else [path]
+        inside = (p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        found = sorted(inside) if path.is_dir() else [path]
         if not found:
             raise UsageError(f"no video in the folder {path}; looked for {', '.join(sorted(VIDEO_SUFFIXES))}")
         videos += found

@@ -27,6 +27,7 @@ from typing import Literal, Self
 
 import numpy as np
 
+from stf_mamba.atomic import partial_path, remove_leftovers, write_bytes_atomically
 from stf_mamba.errors import ClipStoreError
 from stf_mamba.faces import FaceSettings
 from stf_mamba.records import (
@@ -140,7 +141,7 @@ class ClipStore:
             (store.folder / "videos").mkdir(parents=True, exist_ok=True)
             (store.folder / "manifests").mkdir(exist_ok=True)
             store.remove_leftovers()
-            if not (store.folder / "settings.json").exists():
+            if not store.exists:
                 settings.save(store.folder / "settings.json")
         except OSError as error:
             raise write_error(error, store.root) from error
@@ -174,6 +175,11 @@ class ClipStore:
                 f"{settings.key}); prepare again"
             )
         return cls(root, settings)
+
+    @property
+    def exists(self) -> bool:
+        """Whether anything was prepared with these settings."""
+        return (self.folder / "settings.json").is_file()
 
     def video_folder(self, sha256: str) -> Path:
         """Where the clips of the video with this hash lie or will lie."""
@@ -226,20 +232,19 @@ class ClipStore:
             ClipStoreError: the disk is full or the folder cannot be written; nothing stays behind.
         """
         target = self.video_folder(sha256)
-        partial = self.folder / "videos" / f".partial-{os.getpid()}-{sha256[:16]}"
         try:
-            partial.mkdir()
-            stored = tuple(_write_clip(partial, number, clip) for number, clip in enumerate(clips))
-            video = replace(video, clips=stored)
-            video.save(partial / "video.json")
             target.parent.mkdir(exist_ok=True)
-            if target.exists():  # an unfinished folder of an older format: ours is complete
+            if target.exists():  # without a record: an unfinished folder of an older version
                 shutil.rmtree(target)
-            partial.rename(target)
+            with partial_path(target) as partial:
+                partial.mkdir()
+                stored = tuple(_write_clip(partial, number, clip) for number, clip in enumerate(clips))
+                video = replace(video, clips=stored)
+                video.save(partial / "video.json")
         except OSError as error:
+            if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and self.has(sha256):
+                return self.video(sha256)  # the same file under another name was finished by another process
             raise write_error(error, self.root) from error
-        finally:
-            shutil.rmtree(partial, ignore_errors=True)
         return video
 
     def save_manifest(self, manifest: Manifest) -> Path:
@@ -275,10 +280,8 @@ class ClipStore:
 
     def remove_leftovers(self) -> None:
         """Delete folders that processes which no longer run left half-written."""
-        for partial in (self.folder / "videos").glob(".partial-*"):
-            owner = int(partial.name.split("-")[1])
-            if not _is_running(owner):
-                shutil.rmtree(partial, ignore_errors=True)
+        for shelf in (self.folder / "videos").iterdir():
+            remove_leftovers(shelf)
 
 
 def write_error(error: OSError, root: Path) -> ClipStoreError:
@@ -297,18 +300,5 @@ def _write_clip(folder: Path, number: int, clip: Clip) -> StoredClip:
     name = f"{number:03d}.npy"
     content = io.BytesIO()  # numpy reports a full disk without its error number, a plain write with it
     np.save(content, clip.frames, allow_pickle=False)
-    with (folder / name).open("wb") as file:
-        file.write(content.getbuffer())
-        file.flush()
-        os.fsync(file.fileno())
+    write_bytes_atomically(folder / name, content.getbuffer())
     return StoredClip(name, clip.track_id, clip.times_s)
-
-
-def _is_running(process_id: int) -> bool:
-    try:
-        os.kill(process_id, 0)
-    except ProcessLookupError:
-        return False
-    except PermissionError:
-        return True
-    return True

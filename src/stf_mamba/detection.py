@@ -29,6 +29,7 @@ from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score
 from stf_mamba.video import sha256_of, window_spans
 
 UNTRAINED = "The model is untrained: its scores say nothing about this video."
+UNFINISHED = "The model's training has not come to its end: this is its best epoch so far."
 CLIPS_PER_TRACK = 32
 
 
@@ -74,17 +75,21 @@ class Detector:
         file = Path(path)
         if not file.is_file():
             raise VideoError(f"no file at {file}; give the path of a video")
+        provenance = self._provenance(file)
         try:
             video, requests = find_clips(file, self.face_detector, self.settings, on_progress)
             tracks = self._score(file, video, requests)
         except VideoError as error:
-            return Verdict(Outcome.NOT_ANALYSABLE, None, None, (str(error),), provenance=self._provenance(file, None))
+            provenance["sha256"] = _hash_if_readable(file)
+            return Verdict(Outcome.NOT_ANALYSABLE, None, None, (str(error),), provenance=provenance)
+        assert video.info is not None
+        facts = video.info.to_json()
+        provenance["sha256"] = video.info.sha256
+        provenance["video"] = {key: facts[key] for key in facts if key not in ("path", "sha256", "notes")}
         if not tracks:
             reason = f"Not analysable: {video.reason}."
-            return Verdict(
-                Outcome.NOT_ANALYSABLE, None, None, (reason,), (), video.dropped, self._provenance(file, video)
-            )
-        return self._verdict(file, video, requests, tracks)
+            return Verdict(Outcome.NOT_ANALYSABLE, None, None, (reason,), (), video.dropped, provenance)
+        return self._verdict(video, requests, tracks, provenance)
 
     def _score(self, file: Path, video: StoredVideo, requests: list[ClipRequest]) -> tuple[TrackScore, ...]:
         clips = cut_clips(file, requests, self.settings.faces)
@@ -92,7 +97,11 @@ class Detector:
         return score_tracks(self.model, video, inputs, self.frames, self.device)
 
     def _verdict(
-        self, file: Path, video: StoredVideo, requests: list[ClipRequest], tracks: tuple[TrackScore, ...]
+        self,
+        video: StoredVideo,
+        requests: list[ClipRequest],
+        tracks: tuple[TrackScore, ...],
+        provenance: dict[str, Any],
     ) -> Verdict:
         score = video_score(tracks)
         assert score is not None
@@ -106,22 +115,21 @@ class Detector:
             *self._evidence_reasons(tracks[0]),
             *self._coverage_reasons(video, requests),
         ]
-        return Verdict(
-            outcome, probability, interval, tuple(reasons), tracks, video.dropped, self._provenance(file, video)
-        )
+        return Verdict(outcome, probability, interval, tuple(reasons), tracks, video.dropped, provenance)
 
     def _decision_reasons(
         self, outcome: Outcome, probability: float | None, interval: tuple[float, float] | None
     ) -> list[str]:
         if not self.is_trained:
             return [UNTRAINED]
+        reasons = [] if self.model_facts.get("complete", True) else [UNFINISHED]
         if self.calibration is None or probability is None or interval is None:
-            return ["The run has no calibration, so its score cannot be read as a probability: nothing is decided."]
-        reasons = [
+            return [*reasons, "The run has no calibration, so its score is no probability: nothing is decided."]
+        reasons.append(
             f"Probability of manipulation {probability:.2f}, 90 % interval {interval[0]:.2f} to {interval[1]:.2f}, "
             f"for a video that is as likely manipulated as not before it is looked at; calibrated on "
             f"{self.calibration.source} ({self.calibration.clusters} groups of people)."
-        ]
+        )
         if outcome is Outcome.INCONCLUSIVE:
             reasons.append("The interval reaches across one half: this evidence does not decide.")
         return reasons
@@ -156,17 +164,17 @@ class Detector:
             reasons.append(f"{len(video.dropped)} further face tracks were seen and not scored; they are listed.")
         if video.damaged_packets:
             reasons.append(
-                f"{video.damaged_packets} packets of the file are damaged; what could be decoded was used, and "
-                f"{video.frames_after_damage} frames after the damage may be smeared, which can look like manipulation."
+                f"The file is damaged (undecodable packets: {video.damaged_packets}); what could be decoded was used. "
+                f"Frames that may be smeared after the damage, which can look like manipulation: "
+                f"{video.frames_after_damage}."
             )
         return [*reasons, *(video.info.notes if video.info else ())]
 
-    def _provenance(self, file: Path, video: StoredVideo | None) -> dict[str, Any]:
-        facts = video.info.to_json() if video and video.info else {}
+    def _provenance(self, file: Path) -> dict[str, Any]:
         return {
             "path": str(file),
-            "sha256": facts.pop("sha256", None) or sha256_of(file),
-            "video": {key: value for key, value in facts.items() if key not in ("path", "notes")},
+            "sha256": None,
+            "video": None,
             "model": self.model_facts,
             "clip_settings": self.settings.to_json(),
             "frames": self.frames,
@@ -240,6 +248,13 @@ def untrained_detector(
     }
     model = model.to(chosen).eval()
     return Detector(model, settings, recipe.data.frames, face_detector, None, facts, chosen, is_trained=False)
+
+
+def _hash_if_readable(file: Path) -> str | None:
+    try:
+        return sha256_of(file)
+    except VideoError:
+        return None
 
 
 def _loader(clip: Clip) -> Callable[[], Any]:

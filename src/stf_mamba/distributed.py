@@ -29,8 +29,14 @@ def world_size() -> int:
 
 
 def is_main() -> bool:
-    """Whether this process writes files and draws progress."""
-    return rank() == 0
+    """Whether this process writes files and talks to the person, also before and after the group exists."""
+    return int(os.environ.get("RANK", "0")) == 0
+
+
+def wait_for_all() -> None:
+    """Go on when every process has come this far."""
+    if world_size() > 1:
+        dist.barrier()
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import platform
 from collections.abc import Callable, Sequence
 from importlib.metadata import version
+from pathlib import Path
 from typing import Literal
 
 import torch
@@ -50,6 +51,21 @@ def evaluate(
     stamp = protocol_stamp(run, store, manifest, part)
     frames = run.recipe.data.frames
     return predict(model, store, entries, frames, chosen, run.calibration(), stamp, on_video)
+
+
+def clips_for(run: Run, root: Path) -> ClipStore:
+    """The clips under ``root`` that were made with the run's settings.
+
+    Raises:
+        UsageError: there are none.
+    """
+    store = ClipStore(root, run.clip_settings)
+    if not store.exists:
+        raise UsageError(
+            f"{root} holds no clips made with the settings of the run {run.folder}; "
+            f"prepare this data set with them: stf prepare --like {run.folder} --out {root} ..."
+        )
+    return store
 
 
 def natural_part(run: Run, manifest: Manifest) -> Part:

@@ -13,8 +13,9 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
+from stf_mamba.atomic import write_text_atomically
 from stf_mamba.errors import RunError
-from stf_mamba.records import FAKE, REAL, Outcome, write_text_atomically
+from stf_mamba.records import FAKE, REAL, Outcome
 
 IDENTITY_SEPARATOR = "|"
 

@@ -142,7 +142,7 @@ def _dropped(track: FaceTrack, reason: str) -> DroppedTrack:
 
 def _why_no_clips(search: FaceSearch, dropped: Sequence[DroppedTrack]) -> str:
     if not dropped:
-        return f"no face found in {len(search.times_s)} frames"
+        return f"no face found in {len(search.times_s)} frames; faces that are very small or turned away are missed"
     longest = max(dropped, key=lambda track: track.end_s - track.start_s)
     return f"no usable face: {len(dropped)} seen, the longest dropped because {longest.reason}"
 

@@ -60,11 +60,18 @@ def progress_bar(what: str, total: float | None, unit: str = "") -> Iterator[Adv
 
 @contextmanager
 def training_progress(epochs: int) -> Iterator[Watcher]:
-    """A watcher that draws one line for the running epoch and prints a line for each that is done."""
+    """A watcher that draws one line for the running epoch and prints a line for each that is done.
+
+    Under ``torchrun`` the main process alone talks.
+    """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 
+    from stf_mamba.distributed import is_main
     from stf_mamba.training import Watcher
 
+    if not is_main():
+        yield Watcher()
+        return
     columns = (
         TextColumn("training"),
         BarColumn(),

@@ -12,8 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from stf_mamba.atomic import write_text_atomically
 from stf_mamba.errors import RecipeError
-from stf_mamba.records import JsonRecord, write_text_atomically
+from stf_mamba.records import JsonRecord
 
 
 @dataclass(frozen=True)

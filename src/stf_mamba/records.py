@@ -15,6 +15,8 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
+from stf_mamba.atomic import write_text_atomically
+
 if TYPE_CHECKING:
     import numpy as np
     import numpy.typing as npt
@@ -236,26 +238,6 @@ class Verdict(JsonRecord):
     def score(self) -> float | None:
         """The largest track logit (DESIGN: maximum over tracks), or ``None`` where nothing was scored."""
         return max((track.logit for track in self.tracks), default=None)
-
-
-def write_text_atomically(path: str | os.PathLike[str], text: str) -> Path:
-    """Write ``text`` as UTF-8 so that the final name never holds a part of it. Returns the path.
-
-    Raises:
-        OSError: the folder cannot be written; the partial file is removed first.
-    """
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        with partial.open("w", encoding="utf-8") as file:
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return target
 
 
 @cache

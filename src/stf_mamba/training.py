@@ -28,7 +28,7 @@ from stf_mamba.datasets.splits import Split, identity_disjoint_split, require_di
 from stf_mamba.errors import DatasetError, RunError, WeightsError
 from stf_mamba.evaluation import predict
 from stf_mamba.metrics import area_under_roc, arrays
-from stf_mamba.models.detector import ClipDetector, build_detector
+from stf_mamba.models.detector import ClipDetector, build_detector, count_parameters
 from stf_mamba.models.encoders import ENCODERS
 from stf_mamba.models.heads import ClipOutput, VarianceHead
 from stf_mamba.models.weights import load_encoder_weights, load_model_weights
@@ -41,6 +41,7 @@ from stf_mamba.seeds import derive_seed
 from stf_mamba.training_data import ClipBatch, TrainingClip, batches_of_epoch, list_clips, loader
 from stf_mamba.training_folder import (
     finish_folder,
+    has_state,
     open_folder,
     read_state,
     write_history,
@@ -130,11 +131,14 @@ def train(
         _require_weights(recipe, Path(out), encoder_weights, from_scratch)
         watcher = watcher or Watcher()
         split = _checked_split(split, recipe, manifest, watcher)
-        run = open_folder(Path(out), recipe, store, manifest, split, encoder_weights, chosen)
+        model = build_detector(recipe)
+        if encoder_weights is not None and not has_state(Path(out)):
+            load_encoder_weights(model.encoder, encoder_weights)
+        run = open_folder(Path(out), recipe, store, manifest, split, encoder_weights, chosen, count_parameters(model))
         if run.is_complete:
             watcher.on_message(f"{run.folder} is complete already; nothing to train")
             return run
-        return _Training(run, store, manifest, encoder_weights, chosen, watcher).run_to_end()
+        return _Training(run, model, store, manifest, chosen, watcher).run_to_end()
 
 
 class _Training:
@@ -143,9 +147,9 @@ class _Training:
     def __init__(
         self,
         run: Run,
+        model: ClipDetector,
         store: ClipStore,
         manifest: Manifest,
-        encoder_weights: str | os.PathLike[str] | None,
         device: torch.device,
         watcher: Watcher,
     ) -> None:
@@ -158,11 +162,12 @@ class _Training:
         self.steps = math.ceil(len(self.clips) / self.recipe.data.batch_size)
         self.epoch, self.step, self.loss_sum = 0, 0, 0.0
         self.history: list[dict[str, Any]] = []
-        self.model = build_detector(self.recipe).to(device)
+        self.model = model.to(device)
         self._start_phase()
         state = read_state(run.folder)
+        distributed.wait_for_all()  # before the main process writes the first state
         if state is None:
-            self._start_fresh(encoder_weights)
+            self._start_fresh()
         else:
             self._load(state)
         self.saved_s = time.monotonic()
@@ -177,9 +182,7 @@ class _Training:
                     raise KeyboardInterrupt
         return self._finish()
 
-    def _start_fresh(self, encoder_weights: str | os.PathLike[str] | None) -> None:
-        if encoder_weights is not None:
-            load_encoder_weights(self.model.encoder, encoder_weights)
+    def _start_fresh(self) -> None:
         head = self.model.head
         if isinstance(head, VarianceHead):
             head.standardise(self._log_variances(_evenly(self.clips, CLIPS_TO_STANDARDISE)))
@@ -448,8 +451,7 @@ def _require_weights(
 ) -> None:
     name = recipe.encoder.name
     spec = ENCODERS.get(name)
-    resuming = (out / "state.pt").exists()
-    if spec is None or not spec.pretrained or encoder_weights is not None or from_scratch or resuming:
+    if spec is None or not spec.pretrained or encoder_weights is not None or from_scratch or has_state(out):
         return
     raise WeightsError(
         f"the encoder {name!r} ({spec.description}) is meant to start from pretrained weights and none were given; "

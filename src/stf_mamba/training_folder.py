@@ -15,16 +15,15 @@ import torch
 from torch import Tensor
 
 from stf_mamba import distributed
+from stf_mamba.atomic import remove_leftovers, write_bytes_atomically, write_text_atomically
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipStore, Manifest
 from stf_mamba.datasets.splits import Split
 from stf_mamba.errors import RunError
 from stf_mamba.evaluation import versions
-from stf_mamba.models.detector import build_detector, count_parameters
 from stf_mamba.models.weights import save_state_dict
 from stf_mamba.plots import plot_history, save_figure
 from stf_mamba.recipe import Recipe
-from stf_mamba.records import write_text_atomically
 from stf_mamba.runs import Run
 from stf_mamba.video import sha256_of
 
@@ -37,23 +36,26 @@ def open_folder(
     split: Split,
     encoder_weights: str | os.PathLike[str] | None,
     device: torch.device,
+    parameters: tuple[int, int],
 ) -> Run:
     """The run of a folder: read back where it was started before, written where it is new.
+
+    Args:
+        parameters: how many the model has, and how many train.
 
     Raises:
         RunError: the folder holds something else, or a run of another recipe, split or clips.
         RecipeError: the recipe names something that does not exist.
     """
-    if (folder / "environment.json").is_file():
+    if has_state(folder):
         run = Run.load(folder)
         _require_same(run, recipe, store, manifest, split)
+        if distributed.is_main():
+            remove_leftovers(folder)
         return run
-    if folder.exists() and any(not path.name.startswith(".") for path in folder.iterdir()) and distributed.is_main():
-        leftovers = {"recipe.toml", "clips.json", "split.json"}
-        foreign = [path.name for path in folder.iterdir() if path.name not in leftovers]
-        if foreign:
-            raise RunError(f"{folder} holds {foreign[0]} and is no training run; choose another --out")
-    environment = _environment(recipe, store, manifest, split, encoder_weights, device)
+    if distributed.is_main() and folder.exists():
+        _require_free(folder)
+    environment = _environment(store, manifest, split, encoder_weights, device, parameters)
     run = Run(folder, recipe, store.settings, split, environment)
     if distributed.is_main():
         try:
@@ -65,6 +67,11 @@ def open_folder(
         except OSError as error:
             raise RunError(f"cannot write the run folder {folder}: {error}; choose another --out") from error
     return run
+
+
+def has_state(folder: Path) -> bool:
+    """Whether a run in this folder came so far that it can be continued."""
+    return (folder / "state.pt").exists()
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -92,17 +99,10 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
     """
     content = io.BytesIO()  # torch.save reports a full disk as a corrupted archive, a plain write says what it is
     torch.save(state, content)
-    partial = folder / f".state.pt.{os.getpid()}.partial"
     try:
-        with partial.open("wb") as file:
-            file.write(content.getbuffer())
-            file.flush()
-            os.fsync(file.fileno())
-        partial.replace(folder / "state.pt")
+        write_bytes_atomically(folder / "state.pt", content.getbuffer())
     except OSError as error:
         raise _write_error(error, folder) from error
-    finally:
-        partial.unlink(missing_ok=True)
 
 
 def write_weights(folder: Path, state: dict[str, Tensor]) -> None:
@@ -147,15 +147,23 @@ def _write_error(error: OSError, folder: Path) -> RunError:
     )
 
 
+def _require_free(folder: Path) -> None:
+    """A folder without a state may hold what a run writes before its first one, and nothing of anybody else's."""
+    remove_leftovers(folder)
+    of_a_run = {"recipe.toml", "clips.json", "split.json", "environment.json", "history.json"}
+    foreign = [p.name for p in folder.iterdir() if p.name not in of_a_run and not p.name.startswith(".")]
+    if foreign:
+        raise RunError(f"{folder} holds {foreign[0]} and is no training run; choose another --out")
+
+
 def _environment(
-    recipe: Recipe,
     store: ClipStore,
     manifest: Manifest,
     split: Split,
     encoder_weights: str | os.PathLike[str] | None,
     device: torch.device,
+    parameters: tuple[int, int],
 ) -> dict[str, Any]:
-    total, trainable = count_parameters(build_detector(recipe))
     known = {*split.train, *split.validation}
     people = {p for entry in manifest.entries if entry.record.video_id in known for p in entry.record.identities}
     return {
@@ -165,8 +173,8 @@ def _environment(
         "split_sha256": split.sha256,
         "encoder_weights": None if encoder_weights is None else Path(encoder_weights).name,
         "encoder_weights_sha256": None if encoder_weights is None else sha256_of(encoder_weights),
-        "parameters": total,
-        "trainable_parameters": trainable,
+        "parameters": parameters[0],
+        "trainable_parameters": parameters[1],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
         "processes": distributed.world_size(),
         "threads": torch.get_num_threads(),

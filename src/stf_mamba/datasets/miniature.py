@@ -19,9 +19,10 @@ from typing import TYPE_CHECKING, Any, Self
 import av
 import av.error
 
+from stf_mamba.atomic import write_text_atomically
 from stf_mamba.datasets.footage import Swap, SwapErrors, Take, named_generator
 from stf_mamba.errors import DatasetError
-from stf_mamba.records import JsonRecord, write_text_atomically
+from stf_mamba.records import JsonRecord
 
 if TYPE_CHECKING:
     from stf_mamba.records import UInt8Array

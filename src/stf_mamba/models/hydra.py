@@ -68,9 +68,9 @@ class Hydra(nn.Module):
         self.state_size, self.head_size = state_size, head_size
         self.halo = kernel_size // 2
         self.maps = 2 * 2 * groups * state_size  # channels of B and C for both directions
-        self.in_proj = nn.Linear(width, 2 * inner + self.maps + 2 * heads, bias=False)  # z, x, BC, dt
-        mixed = inner + self.maps
-        self.conv1d = nn.Conv1d(mixed, mixed, kernel_size, groups=mixed, padding=self.halo)
+        self.unmixed = inner + self.maps  # channels of x and BC
+        self.in_proj = nn.Linear(width, inner + self.unmixed + 2 * heads, bias=False)  # z, x, BC, dt
+        self.conv1d = nn.Conv1d(self.unmixed, self.unmixed, kernel_size, groups=self.unmixed, padding=self.halo)
         self.dt_bias = nn.Parameter(inverse_softplus(log_uniform(heads, DT_MIN, DT_MAX)))
         self.A_log = nn.Parameter(torch.zeros(heads))
         self.D = nn.Parameter(torch.ones(heads))
@@ -124,7 +124,7 @@ class Hydra(nn.Module):
         Raises:
             ValueError: what ``checked_sequence`` refuses.
         """
-        projected = self.in_proj(checked_sequence(x, None, self.width))
+        projected = F.linear(checked_sequence(x, None, self.width), self.in_proj.weight[self.inner :])
         if state is None:
             start = projected.new_zeros(()) if self.init_states is None else span_state(self.init_states, self.groups)
             shape = (x.shape[0], self.groups, self.state_size, self.heads // self.groups, self.head_size)
@@ -134,20 +134,21 @@ class Hydra(nn.Module):
         if ready < 1:
             return projected.new_empty(x.shape[0], 0, self.inner), state._replace(pending=projected)
         span, pending = projected[:, :ready], projected[:, ready:]
-        convolved = slice(self.inner, 2 * self.inner + self.maps)
-        inputs = self._span_inputs(span, state.left, None if last else pending[:, : self.halo + 1, convolved], None)
+        unmixed = span[..., : self.unmixed]
+        right = None if last else pending[:, : self.halo + 1, : self.unmixed]
+        inputs = self._span_inputs(span, state.left, right, None)
         one_way = torch.tensor([1.0, 0.0]).to(inputs.dt).unsqueeze(-1)  # the backward direction feeds nothing
         inputs = inputs._replace(dt=inputs.dt * one_way, diagonal=torch.zeros_like(inputs.diagonal))
         half, past = scan_span(*inputs, state.past)
         assert past is not None
-        seen = span[..., convolved] if state.left is None else torch.cat([state.left, span[..., convolved]], dim=1)
+        seen = unmixed if state.left is None else torch.cat([state.left, unmixed], dim=1)
         seen = F.pad(seen, (0, 0, self.halo + 1, 0))[:, -self.halo - 1 :]
         return half.flatten(2), StreamState(pending, seen, past)
 
     def combine_halves(self, x: Tensor, forward_half: Tensor, backward_half: Tensor) -> Tensor:
         """The layer's output (B, T, D) of a whole sequence x (B, T, D) and both halves (B, T, inner) of its mix."""
         projected = self.in_proj(checked_sequence(x, None, self.width))
-        inputs = self._span_inputs(projected, None, None, None)
+        inputs = self._span_inputs(projected[..., self.inner :], None, None, None)
         own = (inputs.x * inputs.diagonal.unsqueeze(-1)).flatten(2)
         out: Tensor = self.out_proj(self.norm(forward_half + backward_half + own, projected[..., : self.inner]))
         return out
@@ -174,8 +175,8 @@ class Hydra(nn.Module):
 
         The first sweep, last span to first, leaves the backward state at each border; the second mixes.
         """
-        projected = [self.in_proj(span) for span in spans]
-        inputs = self._scan_inputs(projected, mask)
+        gate_weight, mix_weight = torch.split(self.in_proj.weight, [self.inner, self.unmixed + 2 * self.heads])
+        inputs = self._scan_inputs(spans, mix_weight, mask)
         border = None
         if self.init_states is not None:
             border = span_state(self.init_states, self.groups).expand(spans[0].shape[0], -1, -1, -1, -1)
@@ -183,23 +184,25 @@ class Hydra(nn.Module):
         for span in inputs[:0:-1]:
             from_future.append(backward_state(span.x, span.dt, span.A, span.b, from_future[-1]))
         from_past, mixed = border, []
-        for span, future, before in zip(inputs, reversed(from_future), projected, strict=True):
-            chunk_length = span.x.shape[1] if span.x.shape[1] <= DUAL_MAX_LENGTH else CHUNK_LENGTH
+        for x, span, future in zip(spans, inputs, reversed(from_future), strict=True):
+            chunk_length = x.shape[1] if x.shape[1] <= DUAL_MAX_LENGTH else CHUNK_LENGTH
             y, from_past = scan_span(*span, from_past, future, chunk_length=chunk_length)
-            mixed.append(self.out_proj(self.norm(y.flatten(2), before[..., : self.inner])))
+            mixed.append(self.out_proj(self.norm(y.flatten(2), F.linear(x, gate_weight))))
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)
 
-    def _scan_inputs(self, projected: Sequence[Tensor], mask: Tensor | None) -> list[ScanInputs]:
+    def _scan_inputs(self, spans: Sequence[Tensor], mix_weight: Tensor, mask: Tensor | None) -> list[ScanInputs]:
         """What ``scan_span`` takes for each span; each sees what lies beyond its borders."""
-        convolved = slice(self.inner, 2 * self.inner + self.maps)
-        inputs, start = [], 0
-        for index, span in enumerate(projected):
-            stop = start + span.shape[1]
-            left = projected[index - 1][:, -self.halo - 1 :, convolved] if index > 0 else None
-            right = projected[index + 1][:, : self.halo + 1, convolved] if index + 1 < len(projected) else None
+        inputs: list[ScanInputs] = []
+        start, left, following = 0, None, F.linear(spans[0], mix_weight)
+        for index, span in enumerate(spans):
+            projected, stop = following, start + span.shape[1]
+            right = None
+            if index + 1 < len(spans):
+                following = F.linear(spans[index + 1], mix_weight)
+                right = following[:, : self.halo + 1, : self.unmixed]
             reach = slice(start - (left is not None), stop + (right is not None))
-            inputs.append(self._span_inputs(span, left, right, None if mask is None else mask[:, reach]))
-            start = stop
+            inputs.append(self._span_inputs(projected, left, right, None if mask is None else mask[:, reach]))
+            start, left = stop, projected[:, -self.halo - 1 :, : self.unmixed]
         return inputs
 
     def _span_inputs(
@@ -208,13 +211,13 @@ class Hydra(nn.Module):
         """What ``scan_span`` takes for one span.
 
         Args:
-            projected: (B, S, C) z, x, BC and dt.
-            left: (B, kernel // 2 + 1, inner + maps) x and BC in front of it, None where the sequence begins.
+            projected: (B, S, C) x, BC and dt.
+            left: (B, kernel // 2 + 1, unmixed) x and BC in front of it, None where the sequence begins.
             right: the same behind it, None where the sequence ends.
             mask: (B, S + 1 for each neighbour) of the span and of one position beyond each border, or None.
         """
         wide = torch.promote_types(projected.dtype, torch.float32)
-        _, xbc, dt = torch.split(projected, [self.inner, self.inner + self.maps, 2 * self.heads], dim=-1)
+        xbc, dt = torch.split(projected, [self.unmixed, 2 * self.heads], dim=-1)
         dt = F.softplus(torch.unflatten(dt.to(wide), -1, (2, self.heads)) + self.dt_bias.to(wide))
         # The activated convolution reaches one position beyond the span where there is a neighbour.
         reach = F.silu(self._convolved(xbc, left, right))
@@ -266,8 +269,8 @@ class StreamState(NamedTuple):
     """What ``Hydra.forward_half`` carries from one piece of a video to the next; its size does not grow.
 
     Attributes:
-        pending: (B, K, C) projected frames that wait for those after them.
-        left: (B, kernel // 2 + 1, inner + maps) x and BC of the frames before them; None at the beginning.
+        pending: (B, K, C) x, BC and dt of frames that wait for those after them.
+        left: (B, kernel // 2 + 1, unmixed) x and BC of the frames before them; None at the beginning.
         past: (B, G, N, H/G, P) the forward state before them, float32 or wider.
     """
 

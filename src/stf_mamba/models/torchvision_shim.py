@@ -2,8 +2,8 @@
 
 PyPI's torchvision wheel is built for CUDA. Beside a CPU torch its compiled library cannot be loaded, and then its
 import dies with ``operator torchvision::nms does not exist``, because it registers Python kernels for two operators
-that the library would have defined. timm imports torchvision, so it dies too, although nothing in it that we use needs a
-compiled operator.
+that the library would have defined. timm imports torchvision, so it dies too, although nothing in it that we use needs
+a compiled operator.
 
 Where the library loads, nothing is done here. Where it does not, the two operators' *names* are declared, so that the
 imports pass; a call of ``torchvision.ops.nms`` still raises, it never returns anything.

@@ -12,6 +12,7 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
+from stf_mamba.atomic import write_bytes_atomically
 from stf_mamba.errors import WeightsError
 from stf_mamba.models.encoders import ENCODERS, VitEncoder
 from stf_mamba.models.torchvision_shim import import_timm
@@ -84,15 +85,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
 
 def save_state_dict(state: StateDict, path: str | os.PathLike[str]) -> Path:
     """Write tensors as safetensors; the file appears whole or not at all. Returns its path."""
-    target = Path(path)
-    partial = target.with_name(f".{target.name}.{os.getpid()}.partial")
-    try:
-        partial.write_bytes(save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()}))
-        partial.replace(target)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
-    return target
+    content = save({name: tensor.detach().cpu().contiguous() for name, tensor in state.items()})
+    return write_bytes_atomically(path, content)
 
 
 def load_encoder_weights(encoder: VitEncoder, path: str | os.PathLike[str]) -> None:

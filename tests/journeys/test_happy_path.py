@@ -1,0 +1,147 @@
+"""From video files to predictions and a verdict, through the command line."""
+
+import hashlib
+import html.parser
+import json
+import re
+
+from terminal import partial_files, stf
+
+from stf_mamba.predictions import Predictions
+from stf_mamba.records import Outcome, Verdict
+
+
+class _Loads(html.parser.HTMLParser):
+    """What a page would fetch: sources, linked files, and addresses in styles."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str] = []
+        self.images = 0
+
+    def handle_starttag(self, tag: str, attributes: list[tuple[str, str | None]]) -> None:
+        self.images += tag == "img"
+        for name, value in attributes:
+            if name in ("src", "srcset", "href", "xlink:href", "data", "action", "poster"):
+                self.addresses.append(value or "")
+            if name == "style":
+                self._read_style(value or "")
+
+    def handle_data(self, text: str) -> None:
+        self._read_style(text)
+
+    def _read_style(self, text: str) -> None:
+        self.addresses += re.findall(r"url\(\s*['\"]?([^'\")]*)", text) + re.findall(r"@import\s+['\"]([^'\"]*)", text)
+
+
+def test_preparing_again_reuses_every_video(home):
+    before = _modification_times(home.clips)
+    again = stf(*home.prepare_command, "--out", home.clips, "--json")
+    assert again.exit_code == 0
+    summary = json.loads(again.stdout)
+    assert (summary["videos"], summary["analysed"], summary["reused"]) == (12, 12, 12)
+    assert summary["reasons"] == {}
+    assert len(before) == summary["clips"] > 12
+    assert _modification_times(home.clips) == before
+    assert partial_files(home.clips) == []
+
+
+def test_a_finished_run_is_not_trained_again(home):
+    before = {path.name: path.stat().st_mtime_ns for path in home.run.iterdir()}
+    again = stf(*home.train_command, "--out", home.run)
+    assert again.exit_code == 0
+    assert "complete already" in again.stderr
+    assert {path.name: path.stat().st_mtime_ns for path in home.run.iterdir()} == before
+
+
+def test_training_reports_each_epoch_and_warns_of_nothing(home):
+    messages = home.run_messages.read_text(encoding="utf-8")
+    for epoch in (1, 2, 3, 4):
+        assert messages.count(f"epoch   {epoch}/4  loss") == 1
+    assert "Warning" not in messages
+    assert partial_files(home.run) == []
+
+
+def test_evaluation_writes_predictions_with_their_protocol(home, tmp_path):
+    evaluated = stf("evaluate", home.run, "--clips", home.clips, "--out", tmp_path / "predictions.csv", "--json")
+    assert evaluated.exit_code == 0, evaluated.stderr
+    result = json.loads(evaluated.stdout)
+    assert result["part"] == "test"
+    assert result["coverage"] == 1.0
+
+    predictions = Predictions.load(tmp_path / "predictions.csv")
+    (first, second) = json.loads((home.corpus.ffpp_root / "splits" / "test.json").read_text())[0]
+    expected = {f"ffpp/real/{first}": 0, f"ffpp/real/{second}": 0}
+    expected |= {f"ffpp/Deepfakes/{first}_{second}": 1, f"ffpp/Deepfakes/{second}_{first}": 1}
+    assert {row.video_id: row.label for row in predictions.rows} == expected
+    assert predictions.stamp["weights_sha256"] == _sha256(home.run / "weights.safetensors")
+    assert {"dataset", "split_sha256", "frames", "crop_margin", "aggregation", "level", "versions"} <= set(
+        predictions.stamp
+    )
+    auc = next(figure for figure in result["figures"] if "AUC" in figure["name"])
+    assert auc["value"] == _auc_by_counting_pairs(predictions)
+
+
+def test_a_foreign_data_set_is_prepared_like_the_run_and_scored_whole(home, tmp_path):
+    clips = tmp_path / "clips"
+    prepared = stf(
+        "prepare", "--dataset", "celebdf", "--root", home.corpus.celebdf_root, "--like", home.run, "--out", clips
+    )
+    assert prepared.exit_code == 0, prepared.stderr
+    assert "celebdf: 3 of 3 videos analysed" in prepared.stdout
+    evaluated = stf("evaluate", home.run, "--clips", clips, "--out", tmp_path / "celebdf.csv")
+    assert evaluated.exit_code == 0, evaluated.stderr
+    assert "celebdf, all part, video level; coverage 1.000" in evaluated.stdout
+    predictions = Predictions.load(tmp_path / "celebdf.csv")
+    assert sorted(row.label for row in predictions.scored()) == [0, 0, 1]
+
+
+def test_detection_leaves_a_verdict_and_a_page_of_its_own(home, suspicious_run, tmp_path):
+    detect = ("detect", home.corpus.held_out, "--model", suspicious_run, "--out", tmp_path / "verdicts", "--json")
+    detected = stf(*detect, "--fail-on", "manipulated")
+    assert detected.exit_code == 10, detected.stderr
+    (printed,) = json.loads(detected.stdout)
+    saved = json.loads((tmp_path / "verdicts" / "manipulated.json").read_text(encoding="utf-8"))
+    assert saved == printed
+
+    verdict = Verdict.from_json(saved)
+    assert verdict.to_json() == saved
+    assert verdict.outcome is Outcome.MANIPULATED
+    assert verdict.interval is not None
+    assert 0.5 < verdict.interval[0] <= verdict.probability <= verdict.interval[1]
+    assert verdict.provenance["sha256"] == _sha256(home.corpus.held_out)
+    assert verdict.provenance["model"]["weights_sha256"] == _sha256(suspicious_run / "weights.safetensors")
+    clips = [clip for track in verdict.tracks for clip in track.clips]
+    assert {len(clip.consistency) for clip in clips} == {8}
+
+    page = _Loads()
+    page.feed((tmp_path / "verdicts" / "manipulated.html").read_text(encoding="utf-8"))
+    assert page.images == 8 * len(clips)
+    assert [address[:40] for address in page.addresses if not address.startswith(("data:", "#"))] == []
+
+
+def test_an_outcome_that_was_not_asked_about_is_no_failure(home, tmp_path):
+    detected = stf(
+        "detect", home.corpus.held_out, "--model", home.run, "--out", tmp_path, "--json", "--fail-on", "manipulated"
+    )
+    assert detected.exit_code == 0, detected.stderr
+    (printed,) = json.loads(detected.stdout)
+    # Four validation videos of two people who are swapped into each other carry no calibration, so nothing is decided.
+    assert Verdict.from_json(printed).outcome is Outcome.INCONCLUSIVE
+    assert printed["probability"] is None
+    assert "no calibration" in printed["reasons"][0]
+
+
+def _modification_times(clips):
+    return {path: path.stat().st_mtime_ns for path in clips.rglob("*.npy")}
+
+
+def _sha256(path):
+    return hashlib.sha256(path.read_bytes()).hexdigest()
+
+
+def _auc_by_counting_pairs(predictions):
+    """Part of the (fake, real) pairs in which the fake scores higher, ties counted half."""
+    scores = {label: [row.score for row in predictions.scored() if row.label == label] for label in (0, 1)}
+    wins = [(fake > real) + 0.5 * (fake == real) for fake in scores[1] for real in scores[0]]
+    return sum(wins) / len(wins)
