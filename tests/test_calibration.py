@@ -68,10 +68,12 @@ def test_reversed_scores_carry_no_probability_but_a_half():
     labels = np.repeat([0, 1], 50)
     calibration = fit_calibration(predictions_of(-3 * labels + generator.normal(size=100), labels), "reversed")
     assert calibration.probability(10.0)[0] == pytest.approx(0.5, abs=0.02)
+    assert not calibration.separates
+    assert {calibration.outcome(score) for score in (-10.0, 0.0, 10.0)} == {Outcome.INCONCLUSIVE}
 
 
 def test_survives_json():
-    calibration = Calibration((1.0, 2.0), (0.0, 0.5), 3, 4, 5, "somewhere")
+    calibration = Calibration((1.0, 2.0), (0.0, 0.5), 3, 4, 5, "somewhere", 0.9, 0.8, 1.0)
     assert Calibration.from_json(calibration.to_json()) == calibration
 
 

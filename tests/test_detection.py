@@ -20,7 +20,7 @@ from stf_mamba.records import Face, Outcome, Verdict
 
 RECIPE = Recipe(encoder=EncoderRecipe("vit_miniature", 1), temporal=TemporalRecipe("hydra", 1, 32))
 LANDMARKS = ((70.0, 60.0), (90.0, 60.0), (80.0, 70.0), (72.0, 85.0), (88.0, 85.0))
-SURE = Calibration((0.0,) * 20, (3.0,) * 20, 5, 5, 5, "ten simulated videos")
+SURE = Calibration((0.0,) * 20, (3.0,) * 20, 5, 5, 5, "ten simulated videos", 0.9, 0.8, 1.0)
 
 
 class FixedFaces:
@@ -74,6 +74,13 @@ def test_without_calibration_nothing_is_decided(video):
     verdict = detector(LEFT, calibration=None).detect(video)
     assert (verdict.outcome, verdict.probability, verdict.interval) == (Outcome.INCONCLUSIVE, None, None)
     assert "no calibration" in verdict.reasons[0]
+
+
+def test_a_model_that_separates_nothing_decides_nothing(video):
+    useless = replace(SURE, auc=0.55, auc_low=0.4, auc_high=0.8)
+    verdict = detector(LEFT, calibration=useless).detect(video)
+    assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert "(AUC 0.55, 95 % interval 0.40 to 0.80): it decides nothing" in verdict.reasons[1]
 
 
 def test_an_untrained_model_says_so(video):

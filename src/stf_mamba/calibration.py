@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stf_mamba.metrics import MIN_CLUSTERS, arrays, identity_clusters
+from stf_mamba.metrics import MIN_CLUSTERS, arrays, auc, identity_clusters
 from stf_mamba.predictions import Predictions
 from stf_mamba.records import Float64Array, JsonRecord, Outcome
 from stf_mamba.seeds import derive_seed
@@ -29,6 +29,7 @@ class Calibration(JsonRecord):
         slopes, intercepts: of the curves; no slope is negative.
         n_real, n_fake, clusters: what the fit rests on.
         source: which videos, in words.
+        auc, auc_low, auc_high: how well the score separates those videos, with its 95 % interval.
     """
 
     slopes: tuple[float, ...]
@@ -37,6 +38,14 @@ class Calibration(JsonRecord):
     n_fake: int
     clusters: int
     source: str
+    auc: float
+    auc_low: float
+    auc_high: float
+
+    @property
+    def separates(self) -> bool:
+        """Whether the score was shown to separate the calibration videos better than chance does."""
+        return self.auc_low > DECISION
 
     def probability(self, score: float) -> tuple[float, tuple[float, float]]:
         """The probability of manipulation at a score, and its 90 % interval."""
@@ -47,7 +56,13 @@ class Calibration(JsonRecord):
         return value, (min(float(low), value), max(float(high), value))
 
     def outcome(self, score: float) -> Outcome:
-        """Manipulated or not flagged where the whole interval lies on one side of one half, else inconclusive."""
+        """Manipulated or not flagged where the whole interval lies on one side of one half, else inconclusive.
+
+        A score that was not shown to separate anything decides nothing: with a slope that cannot be negative, every
+        low score would otherwise come out as "not flagged".
+        """
+        if not self.separates:
+            return Outcome.INCONCLUSIVE
         _, (low, high) = self.probability(score)
         if low > DECISION:
             return Outcome.MANIPULATED
@@ -80,7 +95,11 @@ def fit_calibration(predictions: Predictions, source: str, resamples: int = RESA
     curves = [fit_logistic(scores, labels, weights) for weights in weightings if _has_both(labels, weights)]
     if len(curves) == 1:
         raise ValueError(f"no resample of the {count} groups of people holds both classes; calibrate on more videos")
-    return Calibration(*_columns(curves), len(rows) - n_fake, n_fake, count, source)
+    separation = auc(predictions)
+    assert separation.low is not None
+    assert separation.high is not None
+    interval = separation.value, separation.low, separation.high
+    return Calibration(*_columns(curves), len(rows) - n_fake, n_fake, count, source, *interval)
 
 
 def fit_logistic(scores: Float64Array, labels: Float64Array, weights: Float64Array) -> tuple[float, float]:

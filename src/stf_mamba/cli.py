@@ -212,7 +212,7 @@ def evaluate(
     as_json: JsonOption = False,
 ) -> None:
     """Score prepared videos with a run: predictions.csv with its protocol, and AUC with an interval."""
-    from stf_mamba.evaluation import clips_for, natural_part
+    from stf_mamba.evaluation import clips_for, entries_of_part, natural_part
     from stf_mamba.evaluation import evaluate as evaluate_run
     from stf_mamba.metrics import auc, average_precision, equal_error_rate
     from stf_mamba.runs import Run
@@ -223,7 +223,8 @@ def evaluate(
     chosen: Part = natural_part(loaded, manifest) if part is PartName.AUTO else part.value  # type: ignore[assignment]
     target = out or loaded.folder / f"predictions-{manifest.name}-{chosen}.csv"
     target.parent.mkdir(parents=True, exist_ok=True)
-    with progress_bar("scoring", None, "videos") as advance:
+    total = len(entries_of_part(loaded, manifest, chosen))
+    with progress_bar("scoring", total, "videos") as advance:
         predictions = evaluate_run(loaded, store, manifest, chosen, device, lambda video_id: advance(1, video_id))
     path = predictions.save(target)
     try:

@@ -13,7 +13,7 @@ from stf_mamba.datasets import CelebDF, FaceForensics
 from stf_mamba.datasets.miniature import Miniature, MiniatureSettings, make_miniature
 from stf_mamba.datasets.splits import identity_disjoint_split
 from stf_mamba.detection import load_detector
-from stf_mamba.evaluation import Part, evaluate
+from stf_mamba.evaluation import Part, entries_of_part, evaluate
 from stf_mamba.metrics import auc
 from stf_mamba.preparation import prepare
 from stf_mamba.progress import progress_bar, training_progress
@@ -103,7 +103,8 @@ def _train(recipe: Recipe, store: ClipStore, manifest: Manifest, out: Path) -> R
 
 
 def _evaluate(run: Run, store: ClipStore, manifest: Manifest, part: Part, out: Path) -> str:
-    with progress_bar(f"scoring {manifest.name}", None, "videos") as advance:
+    total = len(entries_of_part(run, manifest, part))
+    with progress_bar(f"scoring {manifest.name}", total, "videos") as advance:
         predictions = evaluate(run, store, manifest, part, on_video=lambda video_id: advance(1, video_id))
     predictions.save(out / f"predictions-{manifest.name}.csv")
     return f"{manifest.name}, {part} part, video level: {auc(predictions)}"

@@ -130,7 +130,13 @@ class Detector:
             f"for a video that is as likely manipulated as not before it is looked at; calibrated on "
             f"{self.calibration.source} ({self.calibration.clusters} groups of people)."
         )
-        if outcome is Outcome.INCONCLUSIVE:
+        if not self.calibration.separates:
+            reasons.append(
+                "On its validation videos the model was not shown to separate real from manipulated better than chance "
+                f"(AUC {self.calibration.auc:.2f}, 95 % interval {self.calibration.auc_low:.2f} to "
+                f"{self.calibration.auc_high:.2f}): it decides nothing."
+            )
+        elif outcome is Outcome.INCONCLUSIVE:
             reasons.append("The interval reaches across one half: this evidence does not decide.")
         return reasons
 

@@ -45,7 +45,7 @@ def evaluate(
         RunError, WeightsError, ClipStoreError: the run or the clips cannot be read.
     """
     _require_same_clips(run, store)
-    entries = _entries_of_part(run, manifest, part)
+    entries = entries_of_part(run, manifest, part)
     chosen = choose_device(device)
     model = run.model(chosen)
     stamp = protocol_stamp(run, store, manifest, part)
@@ -95,6 +95,26 @@ def predict(
         on_video(entry.record.video_id)
     rows = distributed.gather(mine)
     return Predictions(tuple(rows[entry.record.video_id] for entry in entries), stamp)
+
+
+def entries_of_part(run: Run, manifest: Manifest, part: Part) -> list[ManifestEntry]:
+    """The videos that an evaluation of this part scores.
+
+    Raises:
+        UsageError: there are none.
+        LeakError: ``all`` holds videos or people that the run was trained or selected on.
+    """
+    if part == "all":
+        _require_unseen(run, manifest)
+        return list(manifest.entries)
+    wanted = set(run.split.parts[part])
+    entries = [entry for entry in manifest.entries if entry.record.video_id in wanted]
+    if not entries:
+        raise UsageError(
+            f"no video of {manifest.name} is in the {part} part of the run's split; "
+            "use --part all for a data set that the run was not trained on"
+        )
+    return entries
 
 
 def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part) -> dict[str, str]:
@@ -170,20 +190,6 @@ def _require_same_clips(run: Run, store: ClipStore) -> None:
             f"on settings {run.clip_settings.key}; prepare this data set with the run's settings: "
             f"stf prepare --like {run.folder} ..."
         )
-
-
-def _entries_of_part(run: Run, manifest: Manifest, part: Part) -> list[ManifestEntry]:
-    if part == "all":
-        _require_unseen(run, manifest)
-        return list(manifest.entries)
-    wanted = set(run.split.parts[part])
-    entries = [entry for entry in manifest.entries if entry.record.video_id in wanted]
-    if not entries:
-        raise UsageError(
-            f"no video of {manifest.name} is in the {part} part of the run's split; "
-            "use --part all for a data set that the run was not trained on"
-        )
-    return entries
 
 
 def _require_unseen(run: Run, manifest: Manifest) -> None:

@@ -115,7 +115,17 @@ def run_copy(home: Home, tmp_path: Path) -> Path:
 @pytest.fixture
 def suspicious_run(run_copy: Path) -> Path:
     """The trained run with a calibration by which every video is manipulated: 1 / (1 + exp(-3)) = 0.95."""
-    calibration = Calibration((0.0,) * 5, (3.0,) * 5, n_real=2, n_fake=2, clusters=4, source="a hand-made calibration")
+    calibration = Calibration(
+        (0.0,) * 5,
+        (3.0,) * 5,
+        n_real=2,
+        n_fake=2,
+        clusters=4,
+        source="a hand-made calibration",
+        auc=0.9,
+        auc_low=0.8,
+        auc_high=1.0,
+    )
     calibration.save(run_copy / "calibration.json")
     return run_copy
 

@@ -70,7 +70,7 @@ def test_detect_gives_each_bad_file_its_own_verdict(bad_videos, recipe, tmp_path
         assert verdict.outcome is Outcome.INCONCLUSIVE
         assert verdict.reasons[0].startswith("The model is untrained")
         assert verdict.tracks
-        assert any("damaged; what could be decoded was used" in reason for reason in verdict.reasons)
+        assert any("is damaged (undecodable packets:" in reason for reason in verdict.reasons)
         assert f"{name}.mp4: cannot tell" in detected.stdout
     # The last sixth of the truncated file is gone, and nothing is claimed about it.
     (track,) = verdicts["truncated"].tracks

@@ -5,13 +5,14 @@ from __future__ import annotations
 import copy
 import math
 from collections.abc import Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
+from torch.autograd.function import once_differentiable
 
-from stf_mamba.models.scan import CHUNK_LENGTH, DUAL_MAX_LENGTH, backward_state, neighbours_of, scan_span, span_state
+from stf_mamba.models.scan import backward_state, fastest_chunk_length, neighbours_of, scan_span, span_state
 from stf_mamba.models.sequence import checked_sequence
 
 DT_MIN, DT_MAX = 1e-3, 1e-1
@@ -185,8 +186,7 @@ class Hydra(nn.Module):
             from_future.append(backward_state(span.x, span.dt, span.A, span.b, from_future[-1]))
         from_past, mixed = border, []
         for x, span, future in zip(spans, inputs, reversed(from_future), strict=True):
-            chunk_length = x.shape[1] if x.shape[1] <= DUAL_MAX_LENGTH else CHUNK_LENGTH
-            y, from_past = scan_span(*span, from_past, future, chunk_length=chunk_length)
+            y, from_past = scan_span(*span, from_past, future, chunk_length=fastest_chunk_length(x.shape[1]))
             mixed.append(self.out_proj(self.norm(y.flatten(2), F.linear(x, gate_weight))))
         return mixed[0] if len(mixed) == 1 else torch.cat(mixed, dim=1)
 
@@ -237,9 +237,11 @@ class Hydra(nn.Module):
 
     def _convolved(self, xbc: Tensor, left: Tensor | None, right: Tensor | None) -> Tensor:
         """The depthwise convolution over time of a span (B, S, C) and its borders, zeros where the sequence ends."""
-        if left is not None or right is not None:
-            xbc = torch.cat([border for border in (left, xbc, right) if border is not None], dim=1)
-        xbc = F.pad(xbc, (0, 0, 0 if left is not None else self.halo, 0 if right is not None else self.halo))
+        if left is None and right is None:
+            xbc = F.pad(xbc, (0, 0, self.halo, self.halo))
+        else:
+            end = xbc.new_zeros(()).expand(xbc.shape[0], self.halo, xbc.shape[2])
+            xbc = torch.cat([end if left is None else left, xbc, end if right is None else right], dim=1)
         taps, bias = self.conv1d.weight, self.conv1d.bias
         assert bias is not None
         if torch.compiler.is_compiling() or xbc.dtype == torch.float64:
@@ -249,9 +251,37 @@ class Hydra(nn.Module):
             for tap, weight in enumerate(taps.squeeze(1).unbind(-1)):
                 out = out + xbc[:, tap : tap + length] * weight
             return out
-        # As an image of height one with channels last: the layout that xbc has, and the fast kernel on a CPU.
-        image = xbc.unsqueeze(1).permute(0, 3, 1, 2)
-        return F.conv2d(image, taps.unsqueeze(2), bias, groups=xbc.shape[-1]).squeeze(2).transpose(1, 2)
+        convolved: Tensor = DepthwiseConvolution.apply(xbc, taps, bias)  # type: ignore[no-untyped-call]
+        return convolved
+
+
+class DepthwiseConvolution(torch.autograd.Function):
+    """(B, S + K - 1, C), taps (C, 1, K), bias (C,) → (B, S, C), without padding.
+
+    Its own gradient is the convolution's, in sums: on a CPU two to three times faster than the library's.
+    """
+
+    @staticmethod
+    def forward(ctx: Any, x: Tensor, taps: Tensor, bias: Tensor) -> Tensor:
+        ctx.save_for_backward(x, taps)
+        return _convolve_image(x, taps, bias)
+
+    @staticmethod
+    @once_differentiable
+    def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor, Tensor]:
+        x, taps = ctx.saved_tensors
+        reach, length = taps.shape[-1] - 1, grad.shape[1]
+        wide = torch.promote_types(grad.dtype, torch.float32)
+        grad_x = _convolve_image(F.pad(grad, (0, 0, reach, reach)), taps.flip(-1).to(grad.dtype), None)
+        grad_taps = [(x[:, tap : tap + length] * grad).sum((0, 1), dtype=wide) for tap in range(reach + 1)]
+        grad_bias = grad.sum((0, 1), dtype=wide)
+        return grad_x.to(x.dtype), torch.stack(grad_taps, dim=-1).unsqueeze(1).to(taps.dtype), grad_bias.to(taps.dtype)
+
+
+def _convolve_image(x: Tensor, taps: Tensor, bias: Tensor | None) -> Tensor:
+    """The convolution of an image of height one, channels last: the layout that x has, and a CPU's fast kernel."""
+    image = x.unsqueeze(1).permute(0, 3, 1, 2)
+    return F.conv2d(image, taps.unsqueeze(2), bias, groups=x.shape[-1]).squeeze(2).transpose(1, 2)
 
 
 class ScanInputs(NamedTuple):

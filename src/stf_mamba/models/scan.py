@@ -33,7 +33,7 @@ from torch import Tensor
 
 FORWARD, BACKWARD = 0, 1
 
-DUAL_MAX_LENGTH = 128
+DUAL_MAX_LENGTH = 192
 """The longest sequence that is mixed by one dense matrix per head; measured by ``benchmarks/hydra.py``."""
 
 CHUNK_LENGTH = 64
@@ -47,8 +47,12 @@ def scan(
     x: Tensor, dt: Tensor, A: Tensor, b: Tensor, c: Tensor, diagonal: Tensor, initial_state: Tensor | None = None
 ) -> Tensor:
     """The mixed sequence (B, L, H, P), float32 or wider, by the form that is fastest at this length."""
-    form = scan_dual if x.shape[1] <= DUAL_MAX_LENGTH else scan_chunked
-    return form(x, dt, A, b, c, diagonal, initial_state)
+    return scan_chunked(x, dt, A, b, c, diagonal, initial_state, chunk_length=fastest_chunk_length(x.shape[1]))
+
+
+def fastest_chunk_length(length: int) -> int:
+    """The whole length for a short sequence, which is then one dense matrix (``scan_dual``), else ``CHUNK_LENGTH``."""
+    return length if length <= DUAL_MAX_LENGTH else CHUNK_LENGTH
 
 
 def scan_plain(
@@ -255,11 +259,11 @@ def _dense_matrix(steps: Tensor, decay: LogDecay, b: Tensor, neighbour_c: Tensor
     # Masked by products, not by torch.where: several times faster on a CPU, and both factors are finite.
     (until, until_back), (before, before_back) = decay.until.unbind(2), decay.before.unbind(2)  # (B, n, H, Q)
     log_decay = (before.unsqueeze(-1) - until.unsqueeze(-2)) * below  # (B, n, H, Q, Q)
-    log_decay = torch.addcmul(log_decay, before_back.unsqueeze(-2) - until_back.unsqueeze(-1), above)
+    log_decay.addcmul_(before_back.unsqueeze(-2) - until_back.unsqueeze(-1), above)
     products, products_back = (neighbour_c @ b.mT).to(steps.dtype).unsqueeze(4).unbind(2)  # (B, n, G, 1, Q, Q)
     fed, fed_back = torch.unflatten(steps, 3, (b.shape[3], -1)).unsqueeze(-2).unbind(2)  # (B, n, G, H/G, 1, Q)
-    matrix = torch.addcmul(fed * (products * below), fed_back, products_back * above).flatten(2, 3)
-    matrix = matrix * log_decay.exp()
+    fed = (fed * (products * below)).addcmul_(fed_back, products_back * above).flatten(2, 3)  # (B, n, H, Q, Q)
+    matrix = fed * log_decay.exp_()
     matrix.diagonal(dim1=-2, dim2=-1).add_(diagonal.transpose(2, 3))
     return matrix
 
@@ -281,11 +285,11 @@ def _entering_states(
 
 
 def _add_from_states(mixed: Tensor, neighbour_c: Tensor, entering: Tensor, enter: Tensor) -> Tensor:
-    """``mixed`` (B, n, Q, H, P) plus what the entering states show through each position's C."""
+    """``mixed`` (B, n, Q, H, P), to which is added what the entering states show through each position's C."""
     seen = neighbour_c.permute(2, 1, 0, 3, 4, 5) @ entering.flatten(5)  # (2, n, B, G, Q, H/G·P)
     seen = seen.transpose(3, 4).reshape(*seen.shape[:3], *mixed.shape[2:]).transpose(1, 2)  # (2, B, n, Q, H, P)
     for seen_one_way, enter_one_way in zip(seen, enter.transpose(3, 4).unsqueeze(-1).unbind(2), strict=True):
-        mixed = torch.addcmul(mixed, seen_one_way, enter_one_way)
+        mixed = mixed.addcmul_(seen_one_way, enter_one_way)
     return mixed
 
 
