@@ -82,7 +82,7 @@ def _make_corpus(root: Path, settings: MiniatureSettings) -> Miniature:
 
         def on_progress(done: int, total: int) -> None:
             nonlocal seen
-            advance(done - seen, f"of {total}")
+            advance(done - seen, total=total)
             seen = done
 
         return make_miniature(root, settings, on_progress)

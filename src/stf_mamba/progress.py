@@ -14,9 +14,9 @@ if TYPE_CHECKING:
 
 
 class Advance(Protocol):
-    """Moves a progress bar on by an amount, with a note of what was just done."""
+    """Moves a progress bar on by an amount, with a note of what was just done, and a total that is known by now."""
 
-    def __call__(self, amount: float, note: str = "") -> None: ...
+    def __call__(self, amount: float, note: str = "", total: float | None = None) -> None: ...
 
 
 @cache
@@ -52,8 +52,8 @@ def progress_bar(what: str, total: float | None, unit: str = "") -> Iterator[Adv
     with Progress(*columns, console=stderr(), refresh_per_second=4) as progress:
         task = progress.add_task(what, total=total, note="")
 
-        def advance(amount: float, note: str = "") -> None:
-            progress.update(task, advance=amount, note=note)
+        def advance(amount: float, note: str = "", total: float | None = None) -> None:
+            progress.update(task, advance=amount, note=note, total=total)
 
         yield advance
 
