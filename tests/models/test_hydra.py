@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from stf_mamba.models import hydra as hydra_module
-from stf_mamba.models.hydra import Hydra, inverse_softplus
+from stf_mamba.models.hydra import DepthwiseConvolution, Hydra, inverse_softplus
 from stf_mamba.models.scan import DUAL_MAX_LENGTH
 
 SMALL = {"state_size": 4, "head_size": 8, "groups": 2}
@@ -152,6 +152,17 @@ def test_holes_in_the_mask_hide_their_content():
     mask[0, 4:9], mask[1, 20], mask[1, 28:] = False, False, False
     other = torch.where(mask.unsqueeze(-1), x, -3 * x + 1)
     assert torch.equal(layer(x, mask), layer(other, mask))
+
+
+def test_depthwise_convolution_and_its_gradient():
+    generator = torch.Generator().manual_seed(0)
+    x, taps, bias = (
+        torch.randn(size, generator=generator, dtype=torch.float64, requires_grad=True)
+        for size in ((2, 9, 3), (3, 1, 5), (3,))
+    )
+    expected = F.conv1d(x.transpose(1, 2), taps, bias, groups=3).transpose(1, 2)
+    torch.testing.assert_close(DepthwiseConvolution.apply(x, taps, bias), expected)
+    assert torch.autograd.gradcheck(DepthwiseConvolution.apply, (x, taps, bias))
 
 
 @pytest.mark.parametrize("block", [7, 20, 64])

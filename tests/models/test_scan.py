@@ -317,10 +317,8 @@ def numpy_recurrence(x: Tensor, dt: Tensor, A: Tensor, b: Tensor, c: Tensor, dia
 
 
 def test_form_is_chosen_by_length(monkeypatch):
-    called = []
-    monkeypatch.setattr(scan_module, "scan_dual", lambda *arguments: called.append("dual"))
-    monkeypatch.setattr(scan_module, "scan_chunked", lambda *arguments: called.append("chunked"))
+    chosen = []
+    monkeypatch.setattr(scan_module, "scan_chunked", lambda *_, chunk_length: chosen.append(chunk_length))
     for length in (1, DUAL_MAX_LENGTH, DUAL_MAX_LENGTH + 1):
         scan(*draw((1, length, 1, 1, 1, 1)))
-    assert called == ["dual", "dual", "chunked"]
-    assert CHUNK_LENGTH <= DUAL_MAX_LENGTH
+    assert chosen == [1, DUAL_MAX_LENGTH, CHUNK_LENGTH]

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import math
+
 import torch
 from torch import Tensor
 
@@ -36,7 +38,7 @@ def checked_sequence(x: Tensor, mask: Tensor | None, width: int) -> Tensor:
         if mask is not None and not bool(mask.any(dim=1).all()):
             empty = (~mask.any(dim=1)).nonzero().flatten().tolist()
             raise ValueError(f"the mask of shape {tuple(mask.shape)} has no valid frame in rows {empty}")
-        if not bool(torch.stack(torch.aminmax(x.detach())).isfinite().all()):
+        if not all(map(math.isfinite, torch.aminmax(x.detach()))):
             raise ValueError(f"x of shape {shape} holds NaN or infinity; look for them in what produced it")
     return x
 
