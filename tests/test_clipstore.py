@@ -98,6 +98,17 @@ def test_two_processes_may_finish_the_same_file(tmp_path):
     assert [path.name for path in store.video_folder(SHA).parent.iterdir()] == [SHA]
 
 
+def test_what_is_finished_is_not_written_again(tmp_path):
+    store = ClipStore.create(tmp_path, SETTINGS)
+    first = store.write(SHA, StoredVideo(None, (track(),)), iter([synthetic_clip("a", 0)]))
+
+    def never():
+        raise AssertionError("cut again")
+        yield
+
+    assert store.write(SHA, StoredVideo(None, (track(),)), never()) == first
+
+
 def test_damage_is_named_with_the_next_step(tmp_path):
     store = ClipStore.create(tmp_path, SETTINGS)
     video = store.write(SHA, StoredVideo(None, (track(),)), iter([synthetic_clip("a", 0)]))

@@ -90,6 +90,14 @@ def test_few_people_give_no_interval():
     assert "no interval" in str(estimate)
 
 
+def test_the_scarcer_class_must_have_enough_people():
+    # Eight strangers are real, and all fakes show one of two people, as where swaps link everybody.
+    people = [(f"stranger {i}",) for i in range(8)] + [(f"star {i % 2}",) for i in range(8)]
+    estimate = auc(predictions_of(range(16), [0] * 8 + [1] * 8, people))
+    assert (estimate.clusters, estimate.clusters_real, estimate.clusters_fake) == (10, 8, 2)
+    assert estimate.low is None
+
+
 def test_one_class_is_an_error():
     with pytest.raises(ValueError, match="needs both classes; scored are 2 real and 0 fake"):
         auc(predictions_of([1, 2], [0, 0]))

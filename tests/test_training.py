@@ -8,7 +8,7 @@ import torch
 from safetensors.torch import load_file
 
 from stf_mamba.datasets.splits import Split
-from stf_mamba.errors import DatasetError, LeakError, RunError, WeightsError
+from stf_mamba.errors import DatasetError, LeakError, RunError, UsageError, WeightsError
 from stf_mamba.evaluation import evaluate
 from stf_mamba.metrics import auc
 from stf_mamba.models.detector import build_detector
@@ -137,6 +137,28 @@ def test_one_class_is_refused(prepared, tmp_path):
         train(RECIPE, *prepared, tmp_path / "run", split=Split("one class", reals_train, tuple(ids[8:])))
 
 
+def test_validation_needs_both_classes(prepared, tmp_path):
+    ids = [entry.record.video_id for entry in prepared[1].entries]
+    with pytest.raises(DatasetError, match="validation has 4 real and 0 fake videos with clips"):
+        train(RECIPE, *prepared, tmp_path / "run", split=Split("one class", tuple(ids[8:]), tuple(ids[0:8:2])))
+
+
+def test_more_frames_than_the_clips_have_are_refused_before_anything_is_written(prepared, tmp_path):
+    recipe = replace(RECIPE, data=replace(RECIPE.data, frames=FRAMES + 1))
+    with pytest.raises(UsageError, match="prepare clips with --frames 5"):
+        train(recipe, *prepared, tmp_path / "run")
+    assert not (tmp_path / "run").exists()
+
+
+def test_a_gradient_that_is_not_finite_leaves_a_clean_state(prepared, tmp_path, monkeypatch):
+    monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", lambda parameters, largest: torch.tensor(float("nan")))
+    with pytest.raises(RunError, match="the gradient's norm is nan"):
+        train(RECIPE, *prepared, tmp_path / "run")
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert (state["epoch"], state["step"]) == (0, 0)
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
+
+
 def test_another_recipe_does_not_take_over_a_run(prepared, tmp_path):
     train(replace(RECIPE, phases=(PhaseRecipe(1, 0),)), *prepared, tmp_path / "run")
     with pytest.raises(RunError, match="another recipe; choose another --out"):
@@ -157,7 +179,9 @@ def test_a_loss_that_explodes_stops_with_the_state_kept(prepared, tmp_path):
     recipe = replace(RECIPE, phases=(PhaseRecipe(3, 0, 1e20, 1e20),))
     with pytest.raises(RunError, match=r"training diverged at epoch 1, step [2-9].*last state before it is kept"):
         train(recipe, *prepared, tmp_path / "run")
-    assert torch.load(tmp_path / "run" / "state.pt", weights_only=True)["epoch"] >= 0
+    state = torch.load(tmp_path / "run" / "state.pt", weights_only=True)
+    assert (state["epoch"], state["step"]) == (0, 0)
+    assert all(tensor.isfinite().all() for tensor in state["model"].values())
 
 
 def test_people_seen_in_training_are_not_evaluated_as_unseen(prepared, tmp_path):

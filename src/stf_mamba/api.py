@@ -26,6 +26,7 @@ def train(
     split: Split | None = None,
     device: str = "auto",
     from_scratch: bool = False,
+    jobs: int = 1,
 ) -> Run:
     """Prepare a data set (where that was not done before) and train a recipe on it.
 
@@ -34,13 +35,15 @@ def train(
         out: the run's folder; an unfinished run there is continued.
         weights: pretrained weights of the encoder.
         clips: folder of the prepared clips; ``OUT-clips`` beside the run without it.
+        jobs: processes that prepare; with more than one, a script must stand under ``if __name__ == "__main__":``.
 
     Raises:
         StfError: as ``preparation.prepare`` and ``training.train``.
     """
     settings = ClipSettings(frames=recipe.data.frames)
     adapter = FaceForensics(Path(data)) if isinstance(data, str | os.PathLike) else data
-    store, manifest = _prepare(adapter, settings, Path(clips) if clips is not None else _clips_beside(Path(out)))
+    folder = Path(clips) if clips is not None else _clips_beside(Path(out))
+    store, manifest = _prepare(adapter, settings, folder, None, jobs)
     return training.train(recipe, store, manifest, out, weights, from_scratch, split, device)
 
 
@@ -50,6 +53,8 @@ def evaluate(
     part: evaluation.Part | None = None,
     clips: PathLike | None = None,
     device: str = "auto",
+    face_model: PathLike | None = None,
+    jobs: int = 1,
 ) -> Predictions:
     """Prepare a data set as the run's training data were, and score it.
 
@@ -59,20 +64,25 @@ def evaluate(
         part: of the run's own split; ``None`` takes its test or else validation part of its own data set, and
             everything of another.
         clips: folder of the prepared clips; ``RUN-clips`` beside the run without it.
+        face_model: a YuNet file, where the run's clips were made with it.
+        jobs: processes that prepare, as for ``train``.
 
     Raises:
         StfError: as ``preparation.prepare`` and ``evaluation.evaluate``.
     """
     run = run if isinstance(run, Run) else Run.load(run)
     folder = Path(clips) if clips is not None else _clips_beside(run.folder)
-    store, manifest = _prepare(data, run.clip_settings, folder)
+    store, manifest = _prepare(data, run.clip_settings, folder, face_model, jobs)
     return evaluation.evaluate(run, store, manifest, part or evaluation.natural_part(run, manifest), device)
 
 
-def _prepare(adapter: Dataset, settings: ClipSettings, folder: Path) -> tuple[ClipStore, Manifest]:
+def _prepare(
+    adapter: Dataset, settings: ClipSettings, folder: Path, face_model: PathLike | None, jobs: int
+) -> tuple[ClipStore, Manifest]:
     store = ClipStore.create(folder, settings)
     records = adapter.records()
-    manifest, _ = prepare(records, store, manifest_name(records))
+    detector_file = None if face_model is None else Path(face_model)
+    manifest, _ = prepare(records, store, manifest_name(records), detector_file, jobs)
     return store, manifest
 
 

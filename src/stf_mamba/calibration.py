@@ -3,11 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stf_mamba.metrics import MIN_CLUSTERS, arrays, auc, identity_clusters
+from stf_mamba.metrics import (
+    MIN_CLUSTERS,
+    Estimate,
+    area_under_roc,
+    arrays,
+    auc,
+    groups_by_class,
+    identity_clusters,
+)
 from stf_mamba.predictions import Predictions
 from stf_mamba.records import Float64Array, JsonRecord, Outcome
 from stf_mamba.seeds import derive_seed
@@ -29,7 +37,8 @@ class Calibration(JsonRecord):
         slopes, intercepts: of the curves; no slope is negative.
         n_real, n_fake, clusters: what the fit rests on.
         source: which videos, in words.
-        auc, auc_low, auc_high: how well the score separates those videos, with its 95 % interval.
+        auc, auc_low, auc_high: how well the score separates those videos, with its 95 % interval; where the epoch was
+            chosen on them, cross-fitted.
     """
 
     slopes: tuple[float, ...]
@@ -49,7 +58,9 @@ class Calibration(JsonRecord):
 
     def probability(self, score: float) -> tuple[float, tuple[float, float]]:
         """The probability of manipulation at a score, and its 90 % interval."""
-        curves = 1 / (1 + np.exp(-(np.array(self.slopes) * score + np.array(self.intercepts))))
+        from scipy.special import expit
+
+        curves = expit(np.array(self.slopes) * score + np.array(self.intercepts))
         tail = 100 * (1 - CONFIDENCE) / 2
         low, high = np.percentile(curves[1:], [tail, 100 - tail])
         value = float(curves[0])
@@ -71,12 +82,19 @@ class Calibration(JsonRecord):
         return Outcome.INCONCLUSIVE
 
 
-def fit_calibration(predictions: Predictions, source: str, resamples: int = RESAMPLES) -> Calibration:
+def fit_calibration(
+    predictions: Predictions, source: str, separation: Estimate | None = None, resamples: int = RESAMPLES
+) -> Calibration:
     """Calibrate on videos that the model was not trained on.
 
+    Args:
+        source: which videos, in words.
+        separation: an AUC with interval that nothing was chosen by, such as ``cross_fitted_auc``, where the model was
+            chosen on these same videos; ``None`` takes the AUC of the predictions.
+
     Raises:
-        ValueError: the scored videos are of one class only, or show fewer than four groups of people: an interval over
-            them would be made up.
+        ValueError: the scored videos are of one class only, or one class shows fewer than four groups of people: an
+            interval over them would be made up.
     """
     rows = predictions.scored()
     scores, labels = arrays(rows)
@@ -87,19 +105,56 @@ def fit_calibration(predictions: Predictions, source: str, resamples: int = RESA
         )
     clusters = identity_clusters(rows)
     count = int(clusters.max()) + 1
-    if count < MIN_CLUSTERS:
-        raise ValueError(f"calibration needs {MIN_CLUSTERS} groups of people, the videos show {count}")
+    real_groups, fake_groups = groups_by_class(clusters, labels)
+    if min(real_groups, fake_groups) < MIN_CLUSTERS:
+        raise ValueError(
+            f"calibration needs {MIN_CLUSTERS} groups of people in each class, the real videos show {real_groups} and "
+            f"the fake {fake_groups}"
+        )
     generator = np.random.default_rng(derive_seed("calibration", len(rows)))
     draws = generator.multinomial(count, np.full(count, 1 / count), size=resamples)[:, clusters]
     weightings = [np.ones(len(rows)), *draws.astype(np.float64)]
     curves = [fit_logistic(scores, labels, weights) for weights in weightings if _has_both(labels, weights)]
     if len(curves) == 1:
         raise ValueError(f"no resample of the {count} groups of people holds both classes; calibrate on more videos")
-    separation = auc(predictions)
-    assert separation.low is not None
-    assert separation.high is not None
+    separation = separation or auc(predictions)
+    if separation.low is None or separation.high is None:
+        raise ValueError(f"the separation has no interval: {separation}")
     interval = separation.value, separation.low, separation.high
     return Calibration(*_columns(curves), len(rows) - n_fake, n_fake, count, source, *interval)
+
+
+def cross_fitted_auc(epochs: Sequence[Predictions]) -> Estimate:
+    """AUC over videos on which the epoch was chosen, without the bonus of the choice.
+
+    The best of many epochs looks better on the videos that it was chosen by than on others. Here each group of people
+    is scored by the epoch that is best on all *other* groups (the earliest of equals), and its scores are standardised
+    by theirs, so that scores of different epochs can be compared.
+
+    Args:
+        epochs: predictions of the same videos, one after each epoch.
+
+    Raises:
+        ValueError: no epochs, or one class only when a group is left out.
+    """
+    if not epochs:
+        raise ValueError("no epochs to choose from")
+    rows = epochs[0].scored()
+    labels = arrays(rows)[1]
+    scores = np.stack([arrays(epoch.scored())[0] for epoch in epochs])  # (epochs, N)
+    clusters = identity_clusters(rows)
+    held_out = np.empty(len(rows))
+    for cluster in range(int(clusters.max()) + 1):
+        inside = clusters == cluster
+        others = ~inside
+        if not _has_both(labels[others], np.ones(int(others.sum()))):
+            raise ValueError("without one group of people the videos are of one class only: too few to choose an epoch")
+        weights = np.ones(int(others.sum()))
+        best = int(np.argmax([area_under_roc(epoch[others], labels[others], weights) for epoch in scores]))
+        spread = float(scores[best, others].std()) or 1.0
+        held_out[inside] = (scores[best, inside] - scores[best, others].mean()) / spread
+    held_out_rows = tuple(replace(row, score=float(score)) for row, score in zip(rows, held_out, strict=True))
+    return auc(Predictions(held_out_rows, {}))
 
 
 def fit_logistic(scores: Float64Array, labels: Float64Array, weights: Float64Array) -> tuple[float, float]:
@@ -110,6 +165,7 @@ def fit_logistic(scores: Float64Array, labels: Float64Array, weights: Float64Arr
     Source: Platt, "Probabilistic Outputs for Support Vector Machines", 1999; Lin, Lin, Weng 2007.
     """
     from scipy.optimize import minimize
+    from scipy.special import expit
 
     n_fake, n_real = float(weights[labels == 1].sum()), float(weights[labels == 0].sum())
     targets = np.where(labels == 1, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))
@@ -119,7 +175,7 @@ def fit_logistic(scores: Float64Array, labels: Float64Array, weights: Float64Arr
 
     def loss(curve: Float64Array) -> tuple[float, Float64Array]:
         logits = curve[0] * inputs + curve[1]
-        error = balanced * (1 / (1 + np.exp(-logits)) - targets)
+        error = balanced * (expit(logits) - targets)
         value = float((balanced * (np.logaddexp(0, logits) - targets * logits)).sum())
         return value, np.array([(error * inputs).sum(), error.sum()])
 

@@ -6,6 +6,7 @@ Heavy imports happen inside the verbs, so that ``stf --help`` answers at once.
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -148,7 +149,9 @@ def prepare(
     }
     settings = _clip_settings(like, asked, align, face_model)
     store = ClipStore.create(out, settings)
-    name = name or manifest_name(records)
+    if name is not None and dataset in ("folder", "csv"):
+        records = [replace(record, video_id=f"{name}/{record.video_id.partition('/')[2]}") for record in records]
+    name = name or manifest_name(records) + ("-all" if part == "all" else "")
     with progress_bar("preparing", len(records), "videos") as advance:
 
         def on_video(record: VideoRecord, video: StoredVideo | None) -> None:
@@ -185,7 +188,7 @@ def train(
 
     loaded = Recipe.load(recipe)
     store, manifest = _open_clips(clips, dataset, settings)
-    chosen = None if split is None else _load_split(split, manifest)
+    chosen = None if split is None else _load_split(split, [entry.record for entry in manifest.entries])
     with training_progress(loaded.epochs) as watcher:
         run = train_recipe(loaded, store, manifest, out, weights, from_scratch, chosen, device, watcher)
     best = max(run.history(), key=lambda entry: (entry["validation_auc"], -entry["validation_loss"]))
@@ -251,11 +254,16 @@ def audit(
     settings: SettingsOption = None,
 ) -> None:
     """Look for people, sources and files that two parts of a split share. Exits with 1 if there are any."""
+    from stf_mamba.clipstore import ClipStore
     from stf_mamba.datasets.splits import audit as audit_split
 
-    _, manifest = _open_clips(clips, dataset, settings)
-    loaded = _load_split(split / "split.json" if (split / "split.json").is_file() else split, manifest)
-    leaks = audit_split(loaded, [entry.record for entry in manifest.entries])
+    store = ClipStore.open(clips, settings)
+    names = store.manifests() if dataset is None else [dataset]
+    manifests = [store.manifest(name) for name in names]
+    records = {entry.record.video_id: entry.record for manifest in manifests for entry in manifest.entries}
+    file = split / "split.json" if (split / "split.json").is_file() else split
+    loaded = _load_split(file, list(records.values()))
+    leaks = audit_split(loaded, records.values())
     sizes = ", ".join(f"{part} {len(ids)}" for part, ids in loaded.parts.items())
     typer.echo(f"{loaded.name} ({sizes}): {len(leaks)} leaks")
     for leak in leaks:
@@ -292,7 +300,8 @@ def split(
     records = [entry.record for entry in manifest.entries]
     try:
         if kind is SplitKind.IDENTITY:
-            chosen = identity_disjoint_split(records, validation_fraction, seed=seed)
+            usable = [entry.record for entry in manifest.entries if entry.clips]
+            chosen = identity_disjoint_split(usable, validation_fraction, seed=seed)
         elif kind is SplitKind.OFFICIAL:
             if lists is None:
                 raise UsageError("the official split needs --lists FOLDER with train.json, val.json and test.json")
@@ -382,12 +391,12 @@ def _celebdf_part(part: str | None) -> Any:
     return part
 
 
-def _load_split(path: Path, manifest: Manifest) -> Split:
+def _load_split(path: Path, records: list[VideoRecord]) -> Split:
     from stf_mamba.datasets.protocols import official_ffpp_split
     from stf_mamba.datasets.splits import Split
 
     if path.is_dir():
-        return official_ffpp_split([entry.record for entry in manifest.entries], path)
+        return official_ffpp_split(records, path)
     return Split.load(path)
 
 
@@ -451,7 +460,11 @@ def _videos_in(paths: list[Path]) -> list[Path]:
 
     videos: list[Path] = []
     for path in paths:
-        inside = (p for p in path.rglob("*") if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file())
+        inside = (
+            p
+            for p in path.rglob("*")
+            if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file() and not p.name.startswith(".")
+        )
         found = sorted(inside) if path.is_dir() else [path]
         if not found:
             raise UsageError(f"no video in the folder {path}; looked for {', '.join(sorted(VIDEO_SUFFIXES))}")

@@ -228,12 +228,16 @@ class ClipStore:
     def write(self, sha256: str, video: StoredVideo, clips: Iterator[Clip]) -> StoredVideo:
         """Store a video's clips as they come, then its record; all of it appears at once. Returns the record.
 
+        What another process has finished meanwhile is kept and returned instead.
+
         Raises:
             ClipStoreError: the disk is full or the folder cannot be written; nothing stays behind.
         """
         target = self.video_folder(sha256)
         try:
             target.parent.mkdir(exist_ok=True)
+            if self.has(sha256):
+                return self.video(sha256)
             if target.exists():  # without a record: an unfinished folder of an older version
                 shutil.rmtree(target)
             with partial_path(target) as partial:

@@ -131,10 +131,11 @@ class Detector:
             f"{self.calibration.source} ({self.calibration.clusters} groups of people)."
         )
         if not self.calibration.separates:
+            low, high = self.calibration.auc_low, self.calibration.auc_high
             reasons.append(
                 "On its validation videos the model was not shown to separate real from manipulated better than chance "
-                f"(AUC {self.calibration.auc:.2f}, 95 % interval {self.calibration.auc_low:.2f} to "
-                f"{self.calibration.auc_high:.2f}): it decides nothing."
+                f"(AUC with the epoch chosen on other people {self.calibration.auc:.2f}, 95 % interval {low:.2f} to "
+                f"{high:.2f}): it decides nothing."
             )
         elif outcome is Outcome.INCONCLUSIVE:
             reasons.append("The interval reaches across one half: this evidence does not decide.")

@@ -30,7 +30,9 @@ def world_size() -> int:
 
 def is_main() -> bool:
     """Whether this process writes files and talks to the person, also before and after the group exists."""
-    return int(os.environ.get("RANK", "0")) == 0
+    if dist.is_initialized():
+        return rank() == 0
+    return int(os.environ.get("WORLD_SIZE", "1")) == 1 or int(os.environ.get("RANK", "0")) == 0
 
 
 def wait_for_all() -> None:

@@ -13,6 +13,7 @@ import torch
 from stf_mamba import distributed
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.errors import LeakError, UsageError
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.predictions import Prediction, Predictions
@@ -48,7 +49,7 @@ def evaluate(
     entries = entries_of_part(run, manifest, part)
     chosen = choose_device(device)
     model = run.model(chosen)
-    stamp = protocol_stamp(run, store, manifest, part)
+    stamp = protocol_stamp(run, store, manifest, part, len(entries))
     frames = run.recipe.data.frames
     return predict(model, store, entries, frames, chosen, run.calibration(), stamp, on_video)
 
@@ -117,13 +118,13 @@ def entries_of_part(run: Run, manifest: Manifest, part: Part) -> list[ManifestEn
     return entries
 
 
-def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part) -> dict[str, str]:
+def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part, videos: int) -> dict[str, str]:
     """What makes two published numbers comparable or not, as text."""
     settings = store.settings
     return {
         "dataset": manifest.name,
         "part": part,
-        "videos": str(len(manifest.entries)),
+        "videos": str(videos),
         "level": "video",
         "aggregation": AGGREGATION,
         "score": "logit, higher is more suspicious",
@@ -131,11 +132,15 @@ def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part) -
         "window_s": str(settings.window_s),
         "clips_per_track": str(settings.clips_per_track),
         "crop_margin": str(settings.faces.margin),
+        "aligned": str(settings.faces.align),
         "crop_px": str(settings.faces.size_px),
         "face_detector": settings.detector,
         "clip_settings": settings.key,
         "trained_on": str(run.environment.get("dataset")),
         "selected_on": "validation part of the training data",
+        "training_complete": str(run.is_complete),
+        "split": run.split.name,
+        "split_leaks_by_its_rules": ", ".join(PUBLISHED_LEAKS.get(run.split.name, ())) or "none",
         "split_sha256": run.split.sha256,
         "weights_sha256": run.weights_sha256(),
         "recipe": run.recipe.name,

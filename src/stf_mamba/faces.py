@@ -103,6 +103,7 @@ class FaceSearch:
         times_s: presentation times of all frames that could be decoded.
         damaged_packets: packets of the video stream that could not be decoded.
         frames_after_damage: frames between damage and the next key frame: decoded, but perhaps smeared.
+        frames_searched: frames in which faces were looked for.
     """
 
     tracks: tuple[FaceTrack, ...]
@@ -110,6 +111,7 @@ class FaceSearch:
     times_s: tuple[float, ...]
     damaged_packets: int
     frames_after_damage: int = 0
+    frames_searched: int = 0
 
 
 def find_face_tracks(
@@ -127,8 +129,17 @@ def find_face_tracks(
         VideoError: the video cannot be opened, or no frame of it can be decoded.
     """
     stream = FrameStream(path, every(settings.detection_interval_s))
-    tracks, dropped = follow_faces(_detections(stream, detector, on_progress), settings)
-    return FaceSearch(tracks, dropped, tuple(stream.times_s), stream.damaged_packets, stream.frames_after_damage)
+    searched = 0
+
+    def counted() -> Iterator[tuple[float, list[Face]]]:
+        nonlocal searched
+        for found in _detections(stream, detector, on_progress):
+            searched += 1
+            yield found
+
+    tracks, dropped = follow_faces(counted(), settings)
+    damage = stream.damaged_packets, stream.frames_after_damage
+    return FaceSearch(tracks, dropped, tuple(stream.times_s), *damage, searched)
 
 
 def follow_faces(

@@ -6,15 +6,19 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+import numpy.typing as npt
 
 from stf_mamba.predictions import Prediction, Predictions
 from stf_mamba.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.seeds import derive_seed
 
+IntArray = npt.NDArray[np.intp]
+
 CONFIDENCE = 0.95
 RESAMPLES = 2000
 
-# Resampling fewer groups of people than this says next to nothing about other people: no interval is given.
+# Resampling fewer groups of people than this, with real or with fake videos, says next to nothing about other people:
+# no interval is given.
 MIN_CLUSTERS = 4
 
 
@@ -26,6 +30,7 @@ class Estimate(JsonRecord):
         value: the figure on all videos.
         low, high: percentile interval at ``confidence``; ``None`` where there are too few clusters for one.
         clusters: groups of videos that share no person with another group; they are what is resampled.
+        clusters_real, clusters_fake: how many of them hold real and fake videos; the scarcer carry the interval.
     """
 
     name: str
@@ -36,11 +41,14 @@ class Estimate(JsonRecord):
     n_real: int
     n_fake: int
     clusters: int
+    clusters_real: int
+    clusters_fake: int
 
     def __str__(self) -> str:
         interval = "no interval" if self.low is None else f"[{self.low:.3f}, {self.high:.3f}]"
-        rests_on = f"{self.n_real} real, {self.n_fake} fake, {self.clusters} groups of people"
-        return f"{self.name} {self.value:.3f} {interval} ({rests_on})"
+        real = f"{self.n_real} real videos of {self.clusters_real} groups of people"
+        fake = f"{self.n_fake} fake of {self.clusters_fake}"
+        return f"{self.name} {self.value:.3f} {interval} ({real}, {fake})"
 
 
 def auc(predictions: Predictions, resamples: int = RESAMPLES) -> Estimate:
@@ -92,10 +100,11 @@ def estimate(
         if (weights * (labels == FAKE)).any() and (weights * (labels == REAL)).any():
             values.append(figure(scores, labels, weights))
     tail = 100 * (1 - CONFIDENCE) / 2
-    enough = count >= MIN_CLUSTERS and len(values) > 0
+    by_class = groups_by_class(clusters, labels)
+    enough = min(by_class) >= MIN_CLUSTERS and len(values) > 0
     low, high = np.percentile(values, [tail, 100 - tail]).tolist() if enough else (None, None)
     value = figure(scores, labels, np.ones(len(rows)))
-    return Estimate(name, value, low, high, CONFIDENCE, len(rows) - n_fake, n_fake, count)
+    return Estimate(name, value, low, high, CONFIDENCE, len(rows) - n_fake, n_fake, count, *by_class)
 
 
 def arrays(rows: Sequence[Prediction]) -> tuple[Float64Array, Float64Array]:
@@ -105,7 +114,7 @@ def arrays(rows: Sequence[Prediction]) -> tuple[Float64Array, Float64Array]:
     return scores, labels
 
 
-def identity_clusters(rows: Sequence[Prediction]) -> np.ndarray[tuple[int], np.dtype[np.intp]]:
+def identity_clusters(rows: Sequence[Prediction]) -> IntArray:
     """Cluster number (N,) of each row: rows that share a person, directly or through others, share a number."""
     from scipy.sparse import coo_array
     from scipy.sparse.csgraph import connected_components
@@ -120,6 +129,11 @@ def identity_clusters(rows: Sequence[Prediction]) -> np.ndarray[tuple[int], np.d
     graph = coo_array((np.ones(len(links)), (row_nodes, person_nodes)), shape=(size, size))
     component = connected_components(graph, directed=False)[1][: len(rows)]
     return np.unique(component, return_inverse=True)[1]
+
+
+def groups_by_class(clusters: IntArray, labels: Float64Array) -> tuple[int, int]:
+    """How many clusters hold real videos, and how many hold fakes."""
+    return len(np.unique(clusters[labels == REAL])), len(np.unique(clusters[labels == FAKE]))
 
 
 def area_under_roc(scores: Float64Array, labels: Float64Array, weights: Float64Array) -> float:

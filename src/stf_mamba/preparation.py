@@ -16,7 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
-from stf_mamba.errors import ClipStoreError, VideoError
+from stf_mamba.errors import ClipStoreError, UsageError, VideoError
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
 from stf_mamba.faces import FaceSearch, cut_clips, find_face_tracks
 from stf_mamba.records import Clip, DroppedTrack, FaceTrack, JsonRecord, VideoRecord
@@ -59,10 +59,13 @@ def prepare(
             even be read.
 
     Raises:
+        UsageError: the store is another detector's, or its manifest of this name lists other files.
         ClipStoreError: the disk is full, or a worker died. What was finished is kept; the same call continues.
         KeyboardInterrupt: after the workers were stopped and their half-written folders removed.
     """
     started_s = time.monotonic()
+    _require_same_detector(store, face_model)
+    _require_same_files(records, store, name)
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(records)))
     results: dict[str, _Prepared] = {}
     for record, result in _run(records, store, face_model, jobs):
@@ -142,7 +145,7 @@ def _dropped(track: FaceTrack, reason: str) -> DroppedTrack:
 
 def _why_no_clips(search: FaceSearch, dropped: Sequence[DroppedTrack]) -> str:
     if not dropped:
-        return f"no face found in {len(search.times_s)} frames; faces that are very small or turned away are missed"
+        return f"no face found in {search.frames_searched} frames; faces that are very small or turned away are missed"
     longest = max(dropped, key=lambda track: track.end_s - track.start_s)
     return f"no usable face: {len(dropped)} seen, the longest dropped because {longest.reason}"
 
@@ -153,6 +156,29 @@ class _Prepared:
     video: StoredVideo | None
     reason: str | None
     reused: bool = False
+
+
+def _require_same_detector(store: ClipStore, face_model: Path | None) -> None:
+    found = load_face_detector(face_model).name
+    if found != store.settings.detector:
+        raise UsageError(
+            f"these clips are those of the face detector {store.settings.detector}, and this is {found}; "
+            "give the same one (a YuNet file for a YuNet, none for the built-in MTCNN)"
+        )
+
+
+def _require_same_files(records: Sequence[VideoRecord], store: ClipStore, name: str) -> None:
+    """Two data sets under one name would replace each other's manifest and mix up their ids."""
+    if name not in store.manifests():
+        return
+    paths = {entry.record.video_id: entry.record.path.resolve() for entry in store.manifest(name).entries}
+    for record in records:
+        before = paths.get(record.video_id)
+        if before is not None and before != record.path.resolve():
+            raise UsageError(
+                f"{store.root} already holds a data set {name!r} in which {record.video_id} is {before}, "
+                f"not {record.path}; give this one a name of its own with --name"
+            )
 
 
 def _run(
@@ -174,8 +200,8 @@ def _run(
             yield futures[future], future.result()
     except BrokenProcessPool:
         raise ClipStoreError(
-            "a worker process died, perhaps for want of memory; run the same command again with --jobs 1: "
-            "videos that were finished are kept"
+            "a worker process died: for want of memory (then continue with --jobs 1), or because a Python script "
+            'called this outside of `if __name__ == "__main__":`; videos that were finished are kept'
         ) from None
     except BaseException:
         executor.shutdown(wait=False, cancel_futures=True)

@@ -13,7 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -22,11 +22,11 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 
 from stf_mamba import distributed
-from stf_mamba.calibration import fit_calibration
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.calibration import cross_fitted_auc, fit_calibration
+from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.datasets.splits import Split, audit, identity_disjoint_split, require_disjoint
-from stf_mamba.errors import DatasetError, RunError, WeightsError
+from stf_mamba.errors import DatasetError, RunError, UsageError, WeightsError
 from stf_mamba.evaluation import predict
 from stf_mamba.metrics import area_under_roc, arrays
 from stf_mamba.models.detector import ClipDetector, build_detector, count_parameters
@@ -131,6 +131,7 @@ def train(
     with distributed.process_group(choose_device(device)) as chosen:
         _require_weights(recipe, Path(out), encoder_weights, from_scratch)
         watcher = watcher or Watcher()
+        _require_frames(recipe, store)
         split = _checked_split(split, recipe, manifest, watcher)
         model = build_detector(recipe)
         if encoder_weights is not None and not has_state(Path(out)):
@@ -159,10 +160,12 @@ class _Training:
         self.clips = list_clips(store, manifest, run.split.train, self.recipe.data)
         wanted = set(run.split.validation)
         self.validation = [entry for entry in manifest.entries if entry.record.video_id in wanted]
+        _require_both_classes(self.validation)
         self.class_weights = _class_weights(self.clips, self.recipe.data.balance)
         self.steps = math.ceil(len(self.clips) / self.recipe.data.batch_size)
         self.epoch, self.step, self.loss_sum = 0, 0, 0.0
         self.history: list[dict[str, Any]] = []
+        self.validation_scores: list[list[float | None]] = []  # of every epoch, in the order of self.validation
         self.model = model.to(device)
         self._start_phase()
         state = read_state(run.folder)
@@ -247,7 +250,9 @@ class _Training:
         if not math.isfinite(mean_loss):
             raise self._diverged(f"the loss is {mean_loss}")
         self.scaler.unscale_(self.optimiser)
-        nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.gradient_clip)
+        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.gradient_clip)
+        if not self.scaler.is_enabled() and not bool(norm.isfinite()):  # a scaler skips such a step by itself
+            raise self._diverged(f"the gradient's norm is {float(norm)}")
         self.scaler.step(self.optimiser)
         self.scaler.update()
         return mean_loss
@@ -301,6 +306,7 @@ class _Training:
             seconds=self.epoch_seconds,
         )
         self.history.append(asdict(report))
+        self.validation_scores.append([row.score for row in predictions.rows])
         if best and distributed.is_main():
             write_weights(self.run.folder, self.model.state_dict())
         self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
@@ -311,7 +317,11 @@ class _Training:
 
     def _validate(self) -> tuple[Predictions, float, float]:
         """Predictions on the validation videos, their class-balanced loss, and the gap of the log-variances."""
-        predictions = predict(self.model, self.store, self.validation, self.recipe.data.frames, self.device, None, {})
+        frames = self.recipe.data.frames
+        try:
+            predictions = predict(self.model, self.store, self.validation, frames, self.device, None, {})
+        except ValueError as error:  # the mixers refuse values that are not finite
+            raise self._diverged(str(error)) from error
         scores, labels = arrays(predictions.scored())
         logits, truth = torch.from_numpy(scores), torch.from_numpy(labels).long()
         losses = F.binary_cross_entropy_with_logits(logits, truth.double(), reduction="none")
@@ -331,7 +341,8 @@ class _Training:
         calibration = None
         try:
             source = f"{len(predictions.scored())} validation videos of {self.run.environment['dataset']}"
-            calibration = fit_calibration(predictions, source)
+            epochs = [_with_scores(predictions, scores) for scores in self.validation_scores]
+            calibration = fit_calibration(predictions, source, cross_fitted_auc(epochs))
         except ValueError as error:
             self.watcher.on_message(f"no calibration: {error}")
         return finish_folder(self.run, calibration, self.history)
@@ -346,6 +357,7 @@ class _Training:
                     "step": self.step,
                     "loss_sum": self.loss_sum,
                     "history": self.history,
+                    "validation_scores": self.validation_scores,
                     "model": self.model.state_dict(),
                     "optimiser": self.optimiser.state_dict(),
                     "scaler": self.scaler.state_dict(),
@@ -356,7 +368,7 @@ class _Training:
     def _load(self, state: dict[str, Any]) -> None:
         try:
             self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
-            self.history = state["history"]
+            self.history, self.validation_scores = state["history"], state["validation_scores"]
             self.model.load_state_dict(state["model"], strict=True)
             if self.epoch < self.recipe.epochs:
                 self._start_phase()
@@ -400,6 +412,11 @@ def _phase_of(recipe: Recipe, epoch: int) -> tuple[int, PhaseRecipe, int]:
             return number, phase, start
         start += phase.epochs
     raise AssertionError("a recipe has at least one phase")
+
+
+def _with_scores(predictions: Predictions, scores: Sequence[float | None]) -> Predictions:
+    rows = zip(predictions.rows, scores, strict=True)
+    return Predictions(tuple(replace(row, score=score) for row, score in rows), predictions.stamp)
 
 
 def _checked_split(split: Split | None, recipe: Recipe, manifest: Manifest, watcher: Watcher) -> Split:
@@ -449,6 +466,24 @@ def _autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
     if device.type != "cuda" or precision == "float32":
         return None
     return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
+
+
+def _require_frames(recipe: Recipe, store: ClipStore) -> None:
+    if recipe.data.frames > store.settings.frames:
+        raise UsageError(
+            f"the recipe wants clips of {recipe.data.frames} frames, those in {store.root} have "
+            f"{store.settings.frames}; prepare clips with --frames {recipe.data.frames}"
+        )
+
+
+def _require_both_classes(validation: Sequence[ManifestEntry]) -> None:
+    """The best epoch is chosen by AUC, which needs scored videos of both classes."""
+    counts = [sum(entry.record.label == label and entry.clips > 0 for entry in validation) for label in (REAL, FAKE)]
+    if 0 in counts:
+        raise DatasetError(
+            f"validation has {counts[REAL]} real and {counts[FAKE]} fake videos with clips; both are needed to choose "
+            "an epoch: use another split, or a larger validation fraction"
+        )
 
 
 def _require_weights(

@@ -196,7 +196,7 @@ class FrameStream:
                     break
                 self.times_s.append(shown.time_s)
                 if self._select(shown.time_s):
-                    yield Frame(shown.time_s, convert(shown.picture))
+                    yield Frame(shown.time_s, _to_rgb(convert, shown.picture, self._path))
 
 
 def frames_at(path: str | os.PathLike[str], times_s: Sequence[float]) -> Iterator[Frame]:
@@ -278,6 +278,16 @@ def _frames_between(
     return candidates
 
 
+def _to_rgb(convert: RgbConverter, picture: av.VideoFrame, path: Path) -> UInt8Array:
+    try:
+        return convert(picture)
+    except av.FFmpegError as error:
+        raise VideoError(
+            f"{path}: the pictures' colours (format {picture.format.name}, matrix {picture.colorspace!r}) cannot be "
+            f"converted to RGB ({error}); re-encode it as BT.709 first"
+        ) from error
+
+
 def _frames_at(path: Path, times_s: Sequence[float]) -> Iterator[Frame]:
     convert = RgbConverter()
     wanted = iter(times_s)
@@ -291,7 +301,7 @@ def _frames_at(path: Path, times_s: Sequence[float]) -> Iterator[Frame]:
             while target is not None and target + TIME_TOLERANCE_S < until_s:
                 if on_screen is None:
                     raise _nothing_on_screen(path, target, f"the first frame begins at {until_s:.3f} s")
-                frame = frame or Frame(on_screen.time_s, convert(on_screen.picture))
+                frame = frame or Frame(on_screen.time_s, _to_rgb(convert, on_screen.picture, path))
                 yield frame
                 target = next(wanted, None)
             if following is None and target is not None:

@@ -96,6 +96,7 @@ def test_the_seed_decides_the_initial_values():
         (Recipe(encoder=EncoderRecipe("vgg")), "encoder: unknown encoder 'vgg'"),
         (Recipe(encoder=EncoderRecipe("vit_miniature", 9)), "cannot train 9"),
         (Recipe(temporal=TemporalRecipe("lstm")), "temporal.mixer is 'lstm', expected one of hydra"),
+        (Recipe(temporal=TemporalRecipe("hydra", 1, 48)), "temporal: head_size 64 must divide"),
         (Recipe(head=HeadRecipe("mlp")), "head.kind is 'mlp', expected one of variance"),
     ],
 )

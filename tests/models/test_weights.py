@@ -117,6 +117,13 @@ def test_unreadable_files(tmp_path, name, content, message):
         read_state_dict(tmp_path / name)
 
 
+def test_registers_have_no_place_here(small, tmp_path):
+    state = {**small.network.state_dict(), "register_tokens": torch.zeros(1, 4, 384)}
+    save_file(state, tmp_path / "reg4.safetensors")
+    with pytest.raises(WeightsError, match=r"1 unexpected \(register_tokens\)"):
+        load_encoder_weights(fresh(), tmp_path / "reg4.safetensors")
+
+
 def test_code_in_a_checkpoint_is_not_run(tmp_path):
     class Bomb:
         def __reduce__(self):

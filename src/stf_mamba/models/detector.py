@@ -93,7 +93,10 @@ def build_detector(recipe: Recipe) -> ClipDetector:
             raise RecipeError(f"encoder: {error}") from None
         width = recipe.temporal.width
         projection = nn.Sequential(nn.Linear(encoder.width, width), nn.LayerNorm(width))
-        mixers = [build_mixer(recipe.temporal.mixer, width) for _ in range(recipe.temporal.layers)]
+        try:
+            mixers = [build_mixer(recipe.temporal.mixer, width) for _ in range(recipe.temporal.layers)]
+        except ValueError as error:
+            raise RecipeError(f"temporal: {error}") from None
         head = HEADS[recipe.head.kind](recipe.head.epsilon)
     return ClipDetector(encoder, projection, TemporalStack(mixers), head)
 

@@ -24,7 +24,7 @@ WRAPPERS = ("state_dict", "model", "teacher")
 
 # Parts of published checkpoints that a frame encoder has no place for: classifiers, and the token that stands for
 # masked patches during pretraining.
-NOT_IN_AN_ENCODER = re.compile(r"(head|fc|classifier|fc_norm)\..*|mask_token|register_tokens")
+NOT_IN_AN_ENCODER = re.compile(r"(head|fc|classifier|fc_norm)\..*|mask_token")
 
 HF_DINOV2_BLOCK = {
     "norm1": "norm1",
@@ -55,7 +55,7 @@ HF_DINOV2_REST = {
 def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
     """The tensors of a ``.safetensors`` file or of a torch checkpoint, on the CPU.
 
-    A torch checkpoint is read with ``weights_only=True``, so that it cannot run code. One level of wrapping
+    A torch checkpoint is read with ``weights_only=True``, so that it cannot run code. Wrapping
     (``state_dict``, ``model`` or ``teacher``) is taken off.
 
     Raises:
