@@ -375,6 +375,8 @@ def _clip_settings(like: Path | None, asked: dict[str, Any], align: bool, face_m
 
     detector = load_face_detector(face_model).name
     if like is not None:
+        if align or ClipSettings(detector, **asked) != ClipSettings(detector):
+            raise UsageError("--like takes every clip setting from the run; leave the others out")
         settings = Run.load(like).clip_settings
         if settings.detector != detector:
             raise UsageError(f"{like} was trained on faces found by {settings.detector}, and this is {detector}")

@@ -30,7 +30,6 @@ from stf_mamba.video import sha256_of, window_spans
 
 UNTRAINED = "The model is untrained: its scores say nothing about this video."
 UNFINISHED = "The model's training has not come to its end: this is its best epoch so far."
-CLIPS_PER_TRACK = 32
 
 
 class Detector:
@@ -166,7 +165,11 @@ class Detector:
             spans = [window_spans(track.start_s, track.end_s, self.settings.window_s) for track in video.tracks]
             windows = sum(len(track_spans) for track_spans in spans)
             if len(requests) < windows:
-                reasons.append(f"{len(requests)} of {windows} windows were looked at, evenly spread over each face.")
+                most = self.settings.clips_per_track
+                reasons.append(
+                    f"{len(requests)} of {windows} windows were looked at: at most {most} a face, spread over it, and none "
+                    "of too few frames."
+                )
         if video.dropped:
             reasons.append(f"{len(video.dropped)} further face tracks were seen and not scored; they are listed.")
         if video.damaged_packets:
@@ -197,13 +200,14 @@ def load_detector(
     run_folder: str | os.PathLike[str],
     device: str = "auto",
     face_model: str | os.PathLike[str] | None = None,
-    clips_per_track: int = CLIPS_PER_TRACK,
+    clips_per_track: int | None = None,
 ) -> Detector:
     """The detector of a trained run.
 
     Args:
         face_model: a YuNet file, needed where the run's clips were made with one.
-        clips_per_track: at most so many windows of each face are scored.
+        clips_per_track: at most so many windows of each face are scored; ``None`` for as many as in training and
+            calibration, whose scores are means over so many.
 
     Raises:
         RunError: no run, no weights yet, or another face detector than the run's.
@@ -225,7 +229,9 @@ def load_detector(
         "encoder_weights": run.environment.get("encoder_weights"),
         "complete": run.is_complete,
     }
-    settings = replace(run.clip_settings, clips_per_track=clips_per_track)
+    settings = run.clip_settings
+    if clips_per_track is not None:
+        settings = replace(settings, clips_per_track=clips_per_track)
     frames = run.recipe.data.frames
     return Detector(run.model(chosen), settings, frames, face_detector, run.calibration(), facts, chosen)
 
@@ -246,7 +252,7 @@ def untrained_detector(
     if encoder_weights is not None:
         load_encoder_weights(model.encoder, encoder_weights)
     face_detector = load_face_detector(None if face_model is None else Path(face_model))
-    settings = ClipSettings(face_detector.name, frames=recipe.data.frames, clips_per_track=CLIPS_PER_TRACK)
+    settings = ClipSettings(face_detector.name, frames=recipe.data.frames)
     facts = {
         "run": None,
         "recipe": recipe.name,

@@ -106,10 +106,12 @@ def entries_of_part(run: Run, manifest: Manifest, part: Part) -> list[ManifestEn
         LeakError: ``all`` holds videos or people that the run was trained or selected on.
     """
     if part == "all":
-        _require_unseen(run, manifest)
+        _require_unseen(run, manifest.name, manifest.entries)
         return list(manifest.entries)
     wanted = set(run.split.parts[part])
     entries = [entry for entry in manifest.entries if entry.record.video_id in wanted]
+    if manifest.name != run.environment.get("dataset"):  # the audit before training saw its own data set only
+        _require_unseen(run, manifest.name, entries)
     if not entries:
         raise UsageError(
             f"no video of {manifest.name} is in the {part} part of the run's split; "
@@ -197,17 +199,17 @@ def _require_same_clips(run: Run, store: ClipStore) -> None:
         )
 
 
-def _require_unseen(run: Run, manifest: Manifest) -> None:
+def _require_unseen(run: Run, name: str, entries: Sequence[ManifestEntry]) -> None:
     """A figure on videos or people that were trained or selected on says nothing about others."""
     known_videos = {*run.split.train, *run.split.validation}
     known_people = set(run.environment.get("identities", ()))
     seen = [
         entry.record.video_id
-        for entry in manifest.entries
+        for entry in entries
         if entry.record.video_id in known_videos or known_people.intersection(entry.record.identities)
     ]
     if seen:
         raise LeakError(
-            f"{len(seen)} of {len(manifest.entries)} videos of {manifest.name} (such as {seen[0]}) show people that "
+            f"{len(seen)} of {len(entries)} videos of {name} (such as {seen[0]}) show people that "
             "the run was trained or selected on; evaluate with --part validation or --part test"
         )

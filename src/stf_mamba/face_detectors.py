@@ -61,6 +61,7 @@ class MtcnnDetector:
     name = "mtcnn-1.0.0"
 
     SMALLEST_FACE_PX = 20.0
+    ALWAYS_FOUND_PX = 40.0  # beside larger faces and in large frames too: ``FaceSettings.min_side_px``
     LONGER_SIDE_PER_FACE = (32.0, 80.0)  # first and second search: longer side of the frame over the smallest face
     PROPOSAL_SCORE = 0.6
     REFINED_SCORE = 0.7
@@ -82,7 +83,8 @@ class MtcnnDetector:
         for longer_side_per_face in self.LONGER_SIDE_PER_FACE:
             empty = [index for index, faces in enumerate(found) if not faces]
             for batch in _batches_of_one_shape(frames, empty, self.FRAMES_PER_BATCH):
-                smallest_px = max(self.SMALLEST_FACE_PX, max(frames[batch[0]].shape[:2]) / longer_side_per_face)
+                share_px = max(frames[batch[0]].shape[:2]) / longer_side_per_face
+                smallest_px = max(self.SMALLEST_FACE_PX, min(share_px, self.ALWAYS_FOUND_PX))
                 boxes, scores, landmarks = self._cascade([frames[index] for index in batch], smallest_px)
                 for position, index in enumerate(batch):
                     rows = boxes[:, 0] == position

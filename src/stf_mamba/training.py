@@ -134,6 +134,7 @@ def train(
         _require_frames(recipe, store)
         split = _checked_split(split, recipe, manifest, watcher)
         model = build_detector(recipe)
+        model.encoder.train_encoder(any(phase.encoder_lr > 0 for phase in recipe.phases))
         if encoder_weights is not None and not has_state(Path(out)):
             load_encoder_weights(model.encoder, encoder_weights)
         run = open_folder(Path(out), recipe, store, manifest, split, encoder_weights, chosen, count_parameters(model))

@@ -49,7 +49,7 @@ def open_folder(
     """
     if has_state(folder):
         run = Run.load(folder)
-        _require_same(run, recipe, store, manifest, split)
+        _require_same(run, recipe, store, manifest, split, encoder_weights)
         if distributed.is_main():
             remove_leftovers(folder)
         return run
@@ -187,7 +187,16 @@ def _write_environment(run: Run) -> None:
     write_text_atomically(run.folder / "environment.json", json.dumps(run.environment, indent=2) + "\n")
 
 
-def _require_same(run: Run, recipe: Recipe, store: ClipStore, manifest: Manifest, split: Split) -> None:
+def _require_same(
+    run: Run,
+    recipe: Recipe,
+    store: ClipStore,
+    manifest: Manifest,
+    split: Split,
+    encoder_weights: str | os.PathLike[str] | None,
+) -> None:
+    started_from = run.environment.get("encoder_weights_sha256")
+    given = started_from if encoder_weights is None else sha256_of(encoder_weights)
     differences = [
         name
         for name, before, now in (
@@ -195,6 +204,7 @@ def _require_same(run: Run, recipe: Recipe, store: ClipStore, manifest: Manifest
             ("clip settings", run.clip_settings, store.settings),
             ("data set", run.environment.get("dataset"), manifest.name),
             ("split", run.split.sha256, split.sha256),
+            ("encoder weights file", started_from, given),
         )
         if before != now
     ]
