@@ -167,8 +167,8 @@ class Detector:
             if len(requests) < windows:
                 most = self.settings.clips_per_track
                 reasons.append(
-                    f"{len(requests)} of {windows} windows were looked at: at most {most} a face, spread over it, and none "
-                    "of too few frames."
+                    f"{len(requests)} of {windows} windows were looked at: at most {most} a face, spread over it, and "
+                    "none of too few frames."
                 )
         if video.dropped:
             reasons.append(f"{len(video.dropped)} further face tracks were seen and not scored; they are listed.")
