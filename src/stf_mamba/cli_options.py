@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+import signal
 from collections.abc import Callable
 from enum import StrEnum
 from pathlib import Path
@@ -72,6 +73,7 @@ def reports_errors(verb: Verb) -> Verb:
             stderr().print(f"[red]error:[/red] {plain(str(error))}; check the path, its permissions and the free space")
             raise typer.Exit(1) from None
         except KeyboardInterrupt:
+            signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more finds nothing left to stop, only a message to spoil
             stderr().print("stopped; what was finished is kept: run the same command again to continue")
             raise typer.Exit(EXIT_INTERRUPTED) from None
 

@@ -204,13 +204,15 @@ def _run(
             'called this outside of `if __name__ == "__main__":`; videos that were finished are kept'
         ) from None
     except BaseException:
-        executor.shutdown(wait=False, cancel_futures=True)
-        for worker in multiprocessing.active_children():
-            worker.terminate()
+        with _sigint_held_back():
+            executor.shutdown(wait=False, cancel_futures=True)
+            for worker in multiprocessing.active_children():
+                worker.terminate()
         raise
     finally:
-        executor.shutdown(cancel_futures=True)
-        store.remove_leftovers()
+        with _sigint_held_back():
+            executor.shutdown(cancel_futures=True)
+            store.remove_leftovers()
 
 
 def _prepare_video(path: Path, store: ClipStore, detector: FaceDetector) -> _Prepared:

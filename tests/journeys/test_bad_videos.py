@@ -19,7 +19,7 @@ NOT_ANALYSABLE = {
     "text": "not readable as a video",
     "empty": "the file is empty",
     "sound": "expected a video stream",
-    "no-face": "no face found in 40 frames",
+    "no-face": "no face found in 8 frames",
     "cut-index": "whole to its index",
 }
 DAMAGED = ("truncated", "corrupt")
