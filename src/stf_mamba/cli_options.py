@@ -4,16 +4,24 @@ from __future__ import annotations
 
 import functools
 import signal
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from enum import StrEnum
 from pathlib import Path
-from typing import Annotated, Any, TypeVar
+from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from stf_mamba.errors import StfError
+from stf_mamba.errors import StfError, UsageError
 from stf_mamba.progress import stderr
 
+if TYPE_CHECKING:
+    from stf_mamba.clipstore import ClipStore, Manifest
+    from stf_mamba.datasets.splits import Split
+    from stf_mamba.records import VideoRecord
+
+EXIT_NOT_ANALYSABLE = 3
+EXIT_FAIL_ON = 10
 EXIT_INTERRUPTED = 130
 
 Verb = TypeVar("Verb", bound=Callable[..., Any])
@@ -45,6 +53,28 @@ class Sampling(StrEnum):
     CONSECUTIVE = "consecutive"
 
 
+class GroupingName(StrEnum):
+    """What a fold holds out, as an option."""
+
+    COMPONENTS = "components"
+    PEOPLE = "people"
+
+
+class SelectName(StrEnum):
+    """Which epoch's weights a fold is scored with, as an option."""
+
+    BEST = "best"
+    LAST = "last"
+
+
+class ThresholdName(StrEnum):
+    """How a fold's flagging threshold is chosen, as an option."""
+
+    SPECIFICITY = "specificity"
+    PREDICTIVE = "predictive"
+    YOUDEN = "youden"
+
+
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ... or auto.")]
 FaceModelOption = Annotated[
     Path | None, typer.Option("--face-model", help="A YuNet .onnx file; the built-in detector (MTCNN) without it.")
@@ -56,6 +86,8 @@ SettingsOption = Annotated[
     str | None, typer.Option("--settings", help="Which clip settings (the beginning of their key), if several.")
 ]
 ClipsOption = Annotated[Path, typer.Option("--clips", help="The folder that stf prepare filled.")]
+EncoderWeightsOption = Annotated[Path | None, typer.Option("--weights", help="Pretrained weights of the encoder.")]
+FromScratchOption = Annotated[bool, typer.Option("--from-scratch", help="Start from random values instead.")]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 
@@ -78,6 +110,33 @@ def reports_errors(verb: Verb) -> Verb:
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run  # type: ignore[return-value]
+
+
+@contextmanager
+def wrong_values_are_wrong_usage() -> Iterator[None]:
+    """Turns the library's ``ValueError`` about values that come from options into a ``UsageError``."""
+    try:
+        yield
+    except ValueError as error:
+        raise UsageError(str(error)) from error
+
+
+def open_clips(root: Path, name: str | None, settings: str | None) -> tuple[ClipStore, Manifest]:
+    """The clips that ``stf prepare`` left in a folder, and the data set that was meant."""
+    from stf_mamba.clipstore import ClipStore
+
+    store = ClipStore.open(root, settings)
+    return store, store.manifest(name)
+
+
+def load_split(path: Path, records: list[VideoRecord]) -> Split:
+    """A split file, or the official split of these videos where the path is a folder with FF++'s lists."""
+    from stf_mamba.datasets.protocols import official_ffpp_split
+    from stf_mamba.datasets.splits import Split
+
+    if path.is_dir():
+        return official_ffpp_split(records, path)
+    return Split.load(path)
 
 
 def plain(text: str) -> str:

@@ -7,7 +7,7 @@ on the number of processes (up to the order of float additions).
 from __future__ import annotations
 
 import os
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import TypeVar
 
@@ -58,9 +58,18 @@ def process_group(device: torch.device) -> Iterator[torch.device]:
         dist.destroy_process_group()
 
 
-def share(items: list[Item]) -> list[Item]:
+def share(items: Sequence[Item]) -> list[Item]:
     """This process's part of a list: every ``world_size``-th item."""
-    return items[rank() :: world_size()]
+    return part_of(items, rank(), world_size())
+
+
+def part_of(items: Sequence[Item], process: int, processes: int) -> list[Item]:
+    """One process's part of a list. The parts of all processes hold each item once; their sizes differ by one at most.
+
+    >>> part_of("abcde", 0, 2), part_of("abcde", 1, 2)
+    (['a', 'c', 'e'], ['b', 'd'])
+    """
+    return list(items[process::processes])
 
 
 def gather(items: dict[str, Item]) -> dict[str, Item]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import shutil
+from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Literal
 
@@ -20,6 +21,7 @@ NEEDED_CODECS: tuple[tuple[str, Literal["r", "w"]], ...] = (
     ("hevc", "r"),
     ("vp9", "r"),
     ("libx264", "w"),
+    ("libx265", "w"),
 )
 
 
@@ -46,4 +48,12 @@ def examine() -> tuple[dict[str, str], list[str]]:
         facts["encoders"] = f"timm {import_timm().__version__}"
     except (ImportError, RuntimeError) as error:
         problems.append(f"timm cannot be imported ({error}); reinstall torch, torchvision and timm together")
+    facts["tensorboard"] = _tensorboard()
     return facts, problems
+
+
+def _tensorboard() -> str:
+    try:
+        return version("tensorboard")
+    except PackageNotFoundError:
+        return "none, training writes no scalars for it; pip install 'stf-mamba[tensorboard]'"

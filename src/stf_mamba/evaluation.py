@@ -17,9 +17,9 @@ from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.errors import LeakError, UsageError
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import Outcome
+from stf_mamba.records import Outcome, TrackScore
 from stf_mamba.runs import Run, choose_device
-from stf_mamba.scoring import AGGREGATION, score_stored_video, video_score
+from stf_mamba.scoring import AGGREGATION, TokensOf, score_stored_video, video_score
 
 Part = Literal["train", "validation", "test", "all"]
 
@@ -34,11 +34,11 @@ def evaluate(
     device: str = "auto",
     on_video: Callable[[str], None] = lambda video_id: None,
 ) -> Predictions:
-    """Score the videos of a prepared data set with a trained run.
+    """Score the videos of a prepared data set with a trained run; under ``torchrun`` the processes share the work.
 
     Args:
         part: a part of the run's own split, or ``all`` videos of a data set that the run has never seen.
-        on_video: called with the id of each video as it is done.
+        on_video: called with the id of each video as this process is done with it.
 
     Raises:
         UsageError: the clips were made with other settings than the run's, or the part is empty.
@@ -47,11 +47,13 @@ def evaluate(
     """
     _require_same_clips(run, store)
     entries = entries_of_part(run, manifest, part)
-    chosen = choose_device(device)
-    model = run.model(chosen)
     stamp = protocol_stamp(run, store, manifest, part, len(entries))
-    frames = run.recipe.data.frames
-    return predict(model, store, entries, frames, chosen, run.calibration(), stamp, on_video)
+    frames, calibration = run.recipe.data.frames, run.calibration()
+    with distributed.process_group(choose_device(device)) as chosen:
+        model = run.model(chosen)
+        return predict(
+            model, store, entries, frames, chosen, calibration, stamp, lambda video_id, tracks: on_video(video_id)
+        )
 
 
 def clips_for(run: Run, root: Path) -> ClipStore:
@@ -86,14 +88,25 @@ def predict(
     device: torch.device,
     calibration: Calibration | None,
     stamp: dict[str, str],
-    on_video: Callable[[str], None] = lambda video_id: None,
+    on_video: Callable[[str, tuple[TrackScore, ...]], None] = lambda video_id, tracks: None,
+    tokens_of: TokensOf | None = None,
 ) -> Predictions:
-    """Predictions for prepared videos; every process of a group takes its share and gets all of them."""
+    """Predictions for prepared videos; every process of a group takes its share and gets all of them.
+
+    Args:
+        on_video: called with the id and the tracks (the most suspicious first, none where there are no clips) of each
+            video of this process's share.
+        tokens_of: gives the tokens of the frozen blocks for a stored clip, where they are cached.
+    """
     model.eval()
     mine: dict[str, Prediction] = {}
-    for entry in distributed.share(list(entries)):
-        mine[entry.record.video_id] = _predict_video(model, store, entry, frames, device, calibration)
-        on_video(entry.record.video_id)
+    for entry in distributed.share(entries):
+        tracks: tuple[TrackScore, ...] = ()
+        if entry.reason is None:
+            assert entry.sha256 is not None
+            tracks = score_stored_video(model, store, entry.sha256, frames, device, tokens_of)
+        mine[entry.record.video_id] = _prediction(entry, tracks, calibration)
+        on_video(entry.record.video_id, tracks)
     rows = distributed.gather(mine)
     return Predictions(tuple(rows[entry.record.video_id] for entry in entries), stamp)
 
@@ -156,20 +169,8 @@ def versions() -> dict[str, str]:
     return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
 
 
-def _predict_video(
-    model: ClipDetector,
-    store: ClipStore,
-    entry: ManifestEntry,
-    frames: int,
-    device: torch.device,
-    calibration: Calibration | None,
-) -> Prediction:
-    score, n_clips = None, 0
-    if entry.reason is None:
-        assert entry.sha256 is not None
-        tracks = score_stored_video(model, store, entry.sha256, frames, device)
-        score, n_clips = video_score(tracks), sum(len(track.clips) for track in tracks)
-    record = entry.record
+def _prediction(entry: ManifestEntry, tracks: tuple[TrackScore, ...], calibration: Calibration | None) -> Prediction:
+    record, score = entry.record, video_score(tracks)
     return Prediction(
         record.video_id,
         str(record.path),
@@ -179,7 +180,7 @@ def _predict_video(
         record.compression,
         score,
         outcome_of(score, calibration),
-        n_clips,
+        sum(len(track.clips) for track in tracks),
     )
 
 

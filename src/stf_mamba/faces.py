@@ -12,6 +12,7 @@ import itertools
 import math
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import TYPE_CHECKING, cast
 
@@ -178,6 +179,7 @@ class CropPath:
         self._align = settings.align
         self._smoothing_s = settings.smoothing_s
         self._times_s = np.array([face.time_s for face in track.faces])  # (N,)
+        self._faces = track.faces
         if settings.align:
             positions_px = np.array([face.landmarks_px for face in track.faces])  # (N, 5, 2)
             scale = float(np.median([abs(_turn_and_scale(landmarks_px)) for landmarks_px in positions_px]))
@@ -187,16 +189,30 @@ class CropPath:
             positions_px = np.array([[face.centre_px] for face in track.faces])  # (N, 1, 2)
             self.side_px = settings.margin * _typical_side_px(track.faces)
             below_centre = np.zeros(2)
-        self._positions_px = median_filter(positions_px, size=(3, 1, 1), mode="nearest")
+        self._positions_px = _without_outliers(positions_px)
         self._anchor_px = self.size_px * (0.5 + below_centre)  # where the mean position comes to lie in the crop
 
     def centre_at(self, time_s: float) -> Float64Array:
         """(2,) x and y of the point that the crop follows: the box's centre, or the landmarks' mean when aligning."""
-        return cast("Float64Array", self._smoothed_positions(time_s).mean(axis=0))
+        return cast("Float64Array", self._smoothed(self._positions_px, time_s).mean(axis=0))
+
+    def landmarks_at(self, time_s: float) -> Float64Array:
+        """(5, 2) landmarks in the crop's pixels, whole numbers being pixel centres; smoothed as the path is.
+
+        They may lie outside the crop where the face does.
+        """
+        matrix = self.matrix_at(time_s)
+        landmarks_px = self._smoothed(self._landmarks_px, time_s) - 0.5  # the first pixel's centre lies at (0.5, 0.5)
+        return landmarks_px @ matrix[:, :2].T + matrix[:, 2]
+
+    @cached_property
+    def _landmarks_px(self) -> Float64Array:
+        """(N, 5, 2) landmarks of the detections in the frame's pixels."""
+        return _without_outliers(np.array([face.landmarks_px for face in self._faces]))
 
     def matrix_at(self, time_s: float) -> Float64Array:
         """(2, 3) affine map from the frame's pixels to the crop's; whole numbers are pixel centres in both."""
-        positions_px = self._smoothed_positions(time_s)
+        positions_px = self._smoothed(self._positions_px, time_s)
         turn = _turn_and_scale(positions_px) if self._align else 1.0 + 0.0j
         turn *= self.size_px / (self.side_px * abs(turn))
         linear = np.array([[turn.real, turn.imag], [-turn.imag, turn.real]])  # turns back by the face's own angle
@@ -204,8 +220,8 @@ class CropPath:
         shift = self._anchor_px - 0.5 - linear @ (positions_px.mean(axis=0) - 0.5)
         return np.column_stack([linear, shift])
 
-    def _smoothed_positions(self, time_s: float) -> Float64Array:
-        """(K, 2): value at ``time_s`` of the lines fitted to the positions around it."""
+    def _smoothed(self, positions_px: Float64Array, time_s: float) -> Float64Array:
+        """(K, 2): value at ``time_s`` of the lines fitted to the positions (N, K, 2) around it."""
         after_s = self._times_s - np.clip(time_s, self._times_s[0], self._times_s[-1])
         exponents = -0.5 * (after_s / self._smoothing_s) ** 2
         weights = np.exp(exponents - exponents.max())  # the nearest detection counts even if it is far away
@@ -214,7 +230,7 @@ class CropPath:
         spread = weights @ (after_s - mean_s) ** 2
         # The line's value at 0 is a weighted sum of the positions; with a single detection in reach it is the mean.
         slope_weights = weights * (after_s - mean_s) / spread if spread > 1e-12 else np.zeros_like(weights)
-        return np.tensordot(weights - mean_s * slope_weights, self._positions_px, axes=1)
+        return np.tensordot(weights - mean_s * slope_weights, positions_px, axes=1)
 
 
 def crop_face(rgb: UInt8Array, crop_path: CropPath, time_s: float) -> UInt8Array:
@@ -395,6 +411,11 @@ def _prominence(track: FaceTrack) -> float:
 
 def _typical_side_px(faces: Sequence[Face]) -> float:
     return float(np.median([face.side_px for face in faces]))
+
+
+def _without_outliers(positions_px: Float64Array) -> Float64Array:
+    """Positions (N, K, 2), each coordinate the median over three detections."""
+    return cast("Float64Array", median_filter(positions_px, size=(3, 1, 1), mode="nearest"))
 
 
 def _turn_and_scale(landmarks_px: Float64Array) -> complex:

@@ -32,7 +32,7 @@ def plot_history(history: Sequence[dict[str, Any]], name: str) -> Figure:
     loss.plot(
         epochs, [entry["validation_loss"] for entry in history], color=ORANGE, marker=".", label="validation videos"
     )
-    loss.set_ylabel("cross entropy (nats)")
+    loss.set_ylabel("loss (nats)")  # with a margin more than the cross entropy
     auc.plot(epochs, [entry["validation_auc"] for entry in history], color=ORANGE, marker=".", label="validation")
     auc.axhline(0.5, color=GREY, linestyle=":", label="chance")
     best = [entry for entry in history if entry["best"]][-1:]

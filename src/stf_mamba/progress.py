@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from datetime import timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Protocol
 
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stf_mamba.training import EpochReport, StepReport, Watcher
+    from stf_mamba.training_reports import EpochReport, StepReport, Watcher
 
 
 class Advance(Protocol):
@@ -64,10 +65,10 @@ def training_progress(epochs: int) -> Iterator[Watcher]:
 
     Under ``torchrun`` the main process alone talks.
     """
-    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+    from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
     from stf_mamba.distributed import is_main
-    from stf_mamba.training import Watcher
+    from stf_mamba.training_reports import Watcher
 
     if not is_main():
         yield Watcher()
@@ -77,24 +78,34 @@ def training_progress(epochs: int) -> Iterator[Watcher]:
         BarColumn(),
         TextColumn("{task.fields[line]}"),
         TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
+        TextColumn("left {task.fields[left]}"),
     )
     with Progress(*columns, console=stderr(), refresh_per_second=4) as progress:
-        task = progress.add_task("training", total=None, line="starting")
+        task = progress.add_task("training", total=None, line="starting", left="-:--:--")
 
         def on_step(report: StepReport) -> None:
-            line = (
-                f"epoch {report.epoch + 1}/{epochs} step {report.step}/{report.steps} loss {report.loss:.4f} "
-                f"{report.clips_per_s:.1f} clips/s"
-            )
-            done = report.epoch * report.steps + report.step
-            progress.update(task, total=epochs * report.steps, completed=done, line=line)
+            total = epochs * report.steps
+            left = str(timedelta(seconds=round(report.left_s)))
+            progress.update(task, total=total, completed=report.steps_done, line=describe_step(report), left=left)
 
         def on_epoch(report: EpochReport) -> None:
             stderr().print(describe_epoch(report, epochs))
 
-        yield Watcher(stderr().print, on_step, on_epoch)
+        def on_cached(done: int, missing: int) -> None:
+            line = f"{done} of {missing} clips through the frozen blocks"
+            progress.update(task, total=missing, completed=done, line=line)
+
+        yield Watcher(stderr().print, on_step, on_epoch, on_cached)
+
+
+def describe_step(report: StepReport) -> str:
+    """The live line: where training is, and how the last validated epoch did."""
+    line = f"epoch {report.epoch + 1}/{report.epochs} step {report.step}/{report.steps} loss {report.loss:.4f}"
+    if report.validation_auc is not None:
+        line += f" AUC {report.validation_auc:.4f}"
+    if report.log_variance_gap is not None:
+        line += f" gap {report.log_variance_gap:+.3f}"
+    return f"{line} {report.clips_per_s:.1f} clips/s"
 
 
 def describe_epoch(report: EpochReport, epochs: int) -> str:

@@ -24,13 +24,19 @@ class EncoderRecipe:
     Attributes:
         name: a key of ``models.encoders.ENCODERS``.
         trainable_blocks: how many of the last blocks train, together with the final norm; 0 freezes everything.
+        blocks: use only so many of the first blocks, with a norm of their own; ``None`` uses all.
+        token: what a frame's embedding is: the class token, the mean of the patch tokens, both side by side, or the
+            patches' means over the middle of the crop and over the ring around it (``zones``).
     """
 
     name: str = "dinov2_vitb14"
     trainable_blocks: int = 2
+    blocks: int | None = None
+    token: Literal["cls", "patches", "both", "zones"] = "cls"
 
     def __post_init__(self) -> None:
         _require(self.trainable_blocks >= 0, "encoder.trainable_blocks", self.trainable_blocks, "0 or more")
+        _require(self.blocks is None or self.blocks >= 1, "encoder.blocks", self.blocks, "1 or more, or left out")
 
 
 @dataclass(frozen=True)
@@ -39,7 +45,8 @@ class TemporalRecipe:
 
     Attributes:
         mixer: a key of ``models.mixers.MIXERS``.
-        layers: how many mixers follow each other.
+        layers: how many mixers follow each other. With 0 there is no projection either: the head reads the encoder's
+            own embeddings (``mixer = "none"`` with 1 layer keeps the projection and mixes nothing).
         width: size of a frame's embedding after the projection.
     """
 
@@ -70,22 +77,92 @@ class HeadRecipe:
 
 @dataclass(frozen=True)
 class AugmentRecipe:
-    """Clip-level augmentation: one draw per clip, never per frame.
+    """Clip-level augmentation: one draw per clip, never per frame; the codec is real and comes last.
 
     Attributes:
         flip: probability of a horizontal flip.
         brightness: largest relative change of brightness.
         contrast: largest relative change of contrast.
+        saturation: largest relative change of saturation.
+        shift: largest shift of the crop, as a part of its side.
+        zoom: largest relative change of the crop's size.
+        rescale: probability of scaling down and up again, to ``smallest_scale`` at least.
+        blur: probability of a Gaussian blur, of ``largest_blur_px`` (standard deviation) at most.
+        noise: probability of sensor noise, of ``largest_noise`` grey levels (standard deviation) at most; drawn anew
+            for every frame, as a sensor does.
+        jpeg: probability of JPEG on every frame, of quality ``jpeg_quality_min`` to 100.
+        video_codec: probability of encoding the clip as a video, H.265 in ``h265`` of these cases, otherwise H.264, of
+            a constant rate factor from ``crf_min`` to ``crf_max``.
     """
 
     flip: float = 0.5
     brightness: float = 0.1
     contrast: float = 0.1
+    saturation: float = 0.0
+    shift: float = 0.0
+    zoom: float = 0.0
+    rescale: float = 0.0
+    smallest_scale: float = 0.4
+    blur: float = 0.0
+    largest_blur_px: float = 1.5
+    noise: float = 0.0
+    largest_noise: float = 6.0
+    jpeg: float = 0.0
+    jpeg_quality_min: int = 40
+    video_codec: float = 0.0
+    h265: float = 0.3
+    crf_min: int = 18
+    crf_max: int = 40
 
     def __post_init__(self) -> None:
-        for name in ("flip", "brightness", "contrast"):
+        parts = (
+            "flip",
+            "brightness",
+            "contrast",
+            "saturation",
+            "rescale",
+            "blur",
+            "noise",
+            "jpeg",
+            "video_codec",
+            "h265",
+        )
+        for name in parts:
             value = getattr(self, name)
             _require(0 <= value <= 1, f"augment.{name}", value, "a number from 0 to 1")
+        for name in ("shift", "zoom"):
+            _require(0 <= getattr(self, name) <= 0.5, f"augment.{name}", getattr(self, name), "a number from 0 to 0.5")
+        _require(0 < self.smallest_scale <= 1, "augment.smallest_scale", self.smallest_scale, "above 0, at most 1")
+        for name in ("largest_blur_px", "largest_noise"):
+            _require(getattr(self, name) > 0, f"augment.{name}", getattr(self, name), "a positive number")
+        _require(1 <= self.jpeg_quality_min <= 100, "augment.jpeg_quality_min", self.jpeg_quality_min, "from 1 to 100")
+        _require(0 <= self.crf_min <= self.crf_max <= 51, "augment.crf_min", self.crf_min, "0 to crf_max, at most 51")
+
+
+@dataclass(frozen=True)
+class PseudoFakeRecipe:
+    """How fakes are made of real footage: one identity-like change per clip, and what varies from frame to frame.
+
+    Amplitudes are relative to ``pseudofakes``' own unit amplitudes; 0 switches a component off.
+
+    Attributes:
+        crossed: part of the pseudo-fakes that blend another person's face in; the others blend the clip with itself.
+        drift: slow, smooth change of the blended face's place, size and colour.
+        jitter: independent displacement of the blended face in every frame.
+        flicker: independent change of its brightness and colour in every frame.
+        swim: movement of the blending boundary.
+    """
+
+    crossed: float = 0.25
+    drift: float = 1.0
+    jitter: float = 1.0
+    flicker: float = 1.0
+    swim: float = 1.0
+
+    def __post_init__(self) -> None:
+        _require(0 <= self.crossed <= 1, "pseudofakes.crossed", self.crossed, "a number from 0 to 1")
+        for name in ("drift", "jitter", "flicker", "swim"):
+            _require(getattr(self, name) >= 0, f"pseudofakes.{name}", getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True)
@@ -96,20 +173,31 @@ class DataRecipe:
         frames: frames of a clip that the model sees; a stored clip with more is thinned evenly.
         tracks: ``main`` trains on each video's most prominent face, because a bystander in a manipulated video
             is real under a fake label; ``all`` trains on every face. Evaluation always looks at every face.
+        fakes: train on the data set's manipulated clips, on one pseudo-fake of every real clip, or on both.
         validation_fraction: part of the videos that validates when no split is given.
         batch_size: clips of one optimisation step, over all processes together.
+        micro_batch: clips that pass the model at once, in one process; their gradients add up to the step's.
+            ``None`` passes the whole batch.
         balance: weigh the two classes equally in the loss, whatever their counts.
+        views: so many augmented versions of each clip, taken in turn by the epochs; ``None`` draws a new one in every
+            epoch. A cache of the frozen blocks needs a number.
     """
 
     frames: int = 32
     tracks: Literal["main", "all"] = "main"
+    fakes: Literal["real", "pseudo", "both"] = "real"
     validation_fraction: float = 0.2
     batch_size: int = 8
+    micro_batch: int | None = None
     balance: bool = True
+    views: int | None = None
 
     def __post_init__(self) -> None:
         _require(self.frames >= 2, "data.frames", self.frames, "2 or more")
         _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
+        for name in ("micro_batch", "views"):
+            value = getattr(self, name)
+            _require(value is None or value >= 1, f"data.{name}", value, "1 or more, or left out")
         _require(
             0 < self.validation_fraction < 1, "data.validation_fraction", self.validation_fraction, "between 0 and 1"
         )
@@ -151,18 +239,22 @@ class OptimiserRecipe:
         weight_decay: on matrices; vectors (norms, biases, state-space parameters) are not decayed.
         gradient_clip: largest norm of the whole gradient.
         label_smoothing: moved from each label to the other; 0 as in the report.
+        margin: wanted gap of the standardised log-variance between fake and real clips; what is missing of its half on
+            either side of the centre is added to the loss. 0 for none.
         precision: ``auto`` is bfloat16 (float16 where the device has no bfloat16) autocast on CUDA, float32 on CPU.
     """
 
     weight_decay: float = 1e-4
     gradient_clip: float = 1.0
     label_smoothing: float = 0.0
+    margin: float = 0.0
     precision: Literal["auto", "float32"] = "auto"
 
     def __post_init__(self) -> None:
         _require(self.weight_decay >= 0, "optimiser.weight_decay", self.weight_decay, "0 or more")
         _require(self.gradient_clip > 0, "optimiser.gradient_clip", self.gradient_clip, "a positive number")
         _require(0 <= self.label_smoothing < 1, "optimiser.label_smoothing", self.label_smoothing, "from 0 to below 1")
+        _require(self.margin >= 0, "optimiser.margin", self.margin, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -183,6 +275,7 @@ class Recipe(JsonRecord):
     head: HeadRecipe = field(default_factory=HeadRecipe)
     data: DataRecipe = field(default_factory=DataRecipe)
     augment: AugmentRecipe = field(default_factory=AugmentRecipe)
+    pseudofakes: PseudoFakeRecipe = field(default_factory=PseudoFakeRecipe)
     optimiser: OptimiserRecipe = field(default_factory=OptimiserRecipe)
     phases: tuple[PhaseRecipe, ...] = field(default_factory=lambda: (PhaseRecipe(),))
 
@@ -227,14 +320,23 @@ class Recipe(JsonRecord):
             raise RecipeError(f"{source}: {problems}") from None
 
     def to_toml(self) -> str:
-        """The resolved recipe: every key, also those left at their defaults."""
+        """The resolved recipe: every key, also those left at their defaults; TOML knows no ``None``, it is left out."""
         import tomli_w
 
-        return tomli_w.dumps(self.to_json())
+        return tomli_w.dumps(_without_none(self.to_json()))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the resolved recipe as TOML, whole or not at all. Returns its path."""
         return write_text_atomically(path, self.to_toml())
+
+
+def _without_none(table: dict[str, Any]) -> dict[str, Any]:
+    """The table without its empty values, inner tables included. Lists (of phases) hold none."""
+    return {
+        key: _without_none(value) if isinstance(value, dict) else value
+        for key, value in table.items()
+        if value is not None
+    }
 
 
 def _require(holds: bool, name: str, value: object, expected: str) -> None:

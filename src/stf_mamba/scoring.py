@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 
 import numpy as np
@@ -18,25 +19,51 @@ CLIPS_AT_ONCE = 4
 AGGREGATION = "mean logit over a track's clips, maximum over tracks"
 
 
+# Tokens (T, L, D) of the frozen blocks for a video's hash and one of its clips, thinned to the frames that are scored.
+TokensOf = Callable[[str, StoredClip], Tensor]
+
+
 @dataclass(frozen=True)
 class ClipInput:
-    """One clip on its way into the model: frames (T, H, W, 3) uint8 RGB, fetched when needed."""
+    """One clip on its way into the model: what is needed is fetched when needed.
+
+    Attributes:
+        load: gives the frames (T, H, W, 3) uint8 RGB.
+        tokens: gives the tokens of the frozen blocks instead, where they are cached; all clips of a video or none.
+    """
 
     track_id: int
     times_s: tuple[float, ...]
     load: Callable[[], UInt8Array]
+    tokens: Callable[[], Tensor] | None = None
 
 
 def score_stored_video(
-    model: ClipDetector, store: ClipStore, sha256: str, frames: int, device: torch.device
+    model: ClipDetector,
+    store: ClipStore,
+    sha256: str,
+    frames: int,
+    device: torch.device,
+    tokens_of: TokensOf | None = None,
 ) -> tuple[TrackScore, ...]:
     """Track scores of a prepared video, the most suspicious first; empty where it has no clips.
+
+    Args:
+        tokens_of: gives the tokens of the frozen blocks for a stored clip, where they are cached.
 
     Raises:
         ClipStoreError: a clip is missing or damaged.
     """
     video = store.video(sha256)
-    inputs = [ClipInput(clip.track_id, clip.times_s, _loader(store, sha256, clip)) for clip in video.clips]
+    inputs = [
+        ClipInput(
+            clip.track_id,
+            clip.times_s,
+            partial(store.frames, sha256, clip),
+            None if tokens_of is None else partial(tokens_of, sha256, clip),
+        )
+        for clip in video.clips
+    ]
     return score_tracks(model, video, inputs, frames, device)
 
 
@@ -60,9 +87,13 @@ def score_tracks(
 def score_clips(model: ClipDetector, clips: Sequence[ClipInput], frames: int, device: torch.device) -> list[ClipScore]:
     """The model's scores of clips, in float32 (the variance of small differences does not bear less)."""
     chosen = [thin(len(clip.times_s), frames) for clip in clips]
-    batch = torch.stack([to_tensor(clip.load(), indices) for clip, indices in zip(clips, chosen, strict=True)])
     with torch.inference_mode():
-        output = model(batch.to(device))
+        tokens = [clip.tokens() for clip in clips if clip.tokens is not None]
+        if tokens:
+            output = model.from_tokens(torch.stack(tokens).to(device))
+        else:
+            batch = [to_tensor(clip.load(), indices) for clip, indices in zip(clips, chosen, strict=True)]
+            output = model(torch.stack(batch).to(device))
     scores = []
     for number, (clip, indices) in enumerate(zip(clips, chosen, strict=True)):
         times_s = tuple(clip.times_s[index] for index in indices)
@@ -98,7 +129,3 @@ def thin(available: int, wanted: int) -> list[int]:
 def to_tensor(frames: UInt8Array, indices: Sequence[int]) -> Tensor:
     """Frames (T, H, W, 3) as a tensor (len(indices), 3, H, W) uint8."""
     return torch.from_numpy(np.ascontiguousarray(frames[list(indices)])).permute(0, 3, 1, 2)
-
-
-def _loader(store: ClipStore, sha256: str, clip: StoredClip) -> Callable[[], UInt8Array]:
-    return lambda: store.frames(sha256, clip)

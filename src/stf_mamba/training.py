@@ -8,38 +8,55 @@ from __future__ import annotations
 
 import math
 import os
-import signal
 import time
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import asdict, replace
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
 import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
+from torch import Tensor
 
 from stf_mamba import distributed
+from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored
 from stf_mamba.calibration import cross_fitted_auc, fit_calibration
-from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
-from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
-from stf_mamba.datasets.splits import Split, audit, identity_disjoint_split, require_disjoint
-from stf_mamba.errors import DatasetError, RunError, UsageError, WeightsError
-from stf_mamba.evaluation import predict
-from stf_mamba.metrics import area_under_roc, arrays
+from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.datasets.splits import Split
+from stf_mamba.errors import RunError
 from stf_mamba.models.detector import ClipDetector, build_detector, count_parameters
-from stf_mamba.models.encoders import ENCODERS
-from stf_mamba.models.heads import ClipOutput, VarianceHead
+from stf_mamba.models.heads import VarianceHead
 from stf_mamba.models.weights import load_encoder_weights, load_model_weights
+from stf_mamba.optimisation import (
+    PhaseOptimiser,
+    StepResult,
+    autocast_dtype,
+    class_weights_of,
+    parameter_groups,
+    phase_of,
+    rate_factor,
+    require_margin_possible,
+)
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import PhaseRecipe, Recipe
+from stf_mamba.prefix_cache import StorageType
+from stf_mamba.recipe import Recipe
 from stf_mamba.records import FAKE, REAL
 from stf_mamba.runs import Run, choose_device
+from stf_mamba.scalars import ScalarWriter
 from stf_mamba.scoring import CLIPS_AT_ONCE
 from stf_mamba.seeds import derive_seed
-from stf_mamba.training_data import ClipBatch, TrainingClip, batches_of_epoch, list_clips, loader
+from stf_mamba.stopping import stop_requests
+from stf_mamba.training_data import (
+    ClipBatch,
+    ItemReader,
+    TrainingItem,
+    batches_of_epoch,
+    in_pieces,
+    list_clips,
+    list_items,
+    loader,
+    view_of_epoch,
+)
 from stf_mamba.training_folder import (
     finish_folder,
     has_state,
@@ -49,53 +66,15 @@ from stf_mamba.training_folder import (
     write_state,
     write_weights,
 )
+from stf_mamba.training_reports import EpochReport, StepReport, Watcher
+from stf_mamba.training_requirements import checked_split, require_both_classes, require_frames, require_weights
+from stf_mamba.validation import Validation, validate
+
+__all__ = ["EpochReport", "StepReport", "Watcher", "parameter_groups", "rate_factor", "train"]
 
 CLIPS_TO_STANDARDISE = 64
 STATE_EVERY_S = 600.0
-
-
-@dataclass(frozen=True)
-class StepReport:
-    """Where training is: the epoch (from 0) and step within it that were just finished, and the epoch's mean loss."""
-
-    epoch: int
-    epochs: int
-    step: int
-    steps: int
-    loss: float
-    clips_per_s: float
-
-
-@dataclass(frozen=True)
-class EpochReport:
-    """One line of the history.
-
-    Attributes:
-        phase: number of the phase, from 0.
-        log_variance_gap: mean log-variance of the fake minus that of the real validation videos' worst tracks.
-        best: whether this epoch's weights are the best so far.
-    """
-
-    epoch: int
-    phase: int
-    encoder_lr: float
-    head_lr: float
-    train_loss: float
-    validation_loss: float
-    validation_auc: float
-    log_variance_gap: float
-    best: bool
-    clips_per_s: float
-    seconds: float
-
-
-@dataclass(frozen=True)
-class Watcher:
-    """Whom training tells about its progress; silent by default."""
-
-    on_message: Callable[[str], None] = lambda message: None
-    on_step: Callable[[StepReport], None] = lambda report: None
-    on_epoch: Callable[[EpochReport], None] = lambda report: None
+STOPPING = "stopping after this step; press Ctrl-C again to stop at once, which loses what was not saved yet"
 
 
 def train(
@@ -108,6 +87,8 @@ def train(
     split: Split | None = None,
     device: str = "auto",
     watcher: Watcher | None = None,
+    cache: str | os.PathLike[str] | None = None,
+    cache_storage: StorageType = "float32",
 ) -> Run:
     """Train what a recipe describes, or continue where an earlier call with the same arguments stopped.
 
@@ -118,22 +99,29 @@ def train(
         from_scratch: start an encoder that is meant to be pretrained from random values instead.
         split: ``None`` draws an identity-disjoint split from the recipe's seed and validation fraction.
         watcher: gets progress; ``None`` for silence.
+        cache: folder in which the output of the encoder's frozen blocks is kept, computed once for every augmented view
+            and shared between runs. In float32 on a CPU the result is the same bit by bit as without; under autocast
+            the frozen blocks run in float32, more exactly than without.
+        cache_storage: type in which it is kept; a shorter one costs precision, and how much is told.
 
     Returns:
         The complete run.
 
     Raises:
         DatasetError, LeakError: too little to train on, or a split that shares people between its parts.
+        RecipeError: the recipe names something that does not exist or does not fit together.
         WeightsError: no encoder weights where some are meant, or weights that do not fit.
         RunError: ``out`` holds another run, or the loss is no longer finite.
+        UsageError: a cache that the recipe's endless views cannot fill, or that the disk has no room for.
         KeyboardInterrupt: after the state was saved; the same call continues at the next step.
     """
     with distributed.process_group(choose_device(device)) as chosen:
-        _require_weights(recipe, Path(out), encoder_weights, from_scratch)
+        require_weights(recipe, Path(out), encoder_weights, from_scratch)
         watcher = watcher or Watcher()
-        _require_frames(recipe, store)
-        split = _checked_split(split, recipe, manifest, watcher)
+        require_frames(recipe, store)
+        split = checked_split(split, recipe, manifest, watcher.on_message)
         model = build_detector(recipe)
+        require_margin_possible(model, recipe)
         model.encoder.train_encoder(any(phase.encoder_lr > 0 for phase in recipe.phases))
         if encoder_weights is not None and not has_state(Path(out)):
             load_encoder_weights(model.encoder, encoder_weights)
@@ -141,7 +129,8 @@ def train(
         if run.is_complete:
             watcher.on_message(f"{run.folder} is complete already; nothing to train")
             return run
-        return _Training(run, model, store, manifest, chosen, watcher).run_to_end()
+        place = None if cache is None else CachePlace(Path(cache), cache_storage)
+        return _Training(run, model, store, manifest, chosen, watcher, place).run_to_end()
 
 
 class _Training:
@@ -155,116 +144,138 @@ class _Training:
         manifest: Manifest,
         device: torch.device,
         watcher: Watcher,
+        cache: CachePlace | None,
     ) -> None:
         self.run, self.store, self.device, self.watcher = run, store, device, watcher
         self.recipe = run.recipe
-        self.clips = list_clips(store, manifest, run.split.train, self.recipe.data)
+        clips = list_clips(store, manifest, run.split.train, self.recipe.data)
+        self.items = list_items(clips, self.recipe)
+        self.reader = ItemReader(store, self.recipe, clips)
         wanted = set(run.split.validation)
         self.validation = [entry for entry in manifest.entries if entry.record.video_id in wanted]
-        _require_both_classes(self.validation)
-        self.class_weights = _class_weights(self.clips, self.recipe.data.balance)
-        self.steps = math.ceil(len(self.clips) / self.recipe.data.batch_size)
-        self.epoch, self.step, self.loss_sum = 0, 0, 0.0
+        require_both_classes(self.validation)
+        self.class_weights = class_weights_of([item.label for item in self.items], self.recipe.data.balance)
+        self.steps = math.ceil(len(self.items) / self.recipe.data.batch_size)
+        self.epoch, self.step, self.loss_sum, self.seconds = 0, 0, 0.0, 0.0
         self.history: list[dict[str, Any]] = []
         self.validation_scores: list[list[float | None]] = []  # of every epoch, in the order of self.validation
+        self.stop_asked: Callable[[], bool] = lambda: False
         self.model = model.to(device)
+        self.cached: CachedItems | None = None
+        self.tokens_of: TokensAsStored | None = None
+        self.from_tokens = cache is not None
         self._start_phase()
         state = read_state(run.folder)
         distributed.wait_for_all()  # before the main process writes the first state
+        if state is not None:
+            self._load(state)
+        if cache is not None:  # the frozen blocks have the weights now that they keep
+            self.cached = CachedItems(cache, self.model, self.reader)
+            plain = self._to_standardise() if state is None else []
+            self.cached.fill(self.items, plain, watcher)
+            self.tokens_of = TokensAsStored(cache, self.model, self.recipe, store)
         if state is None:
             self._start_fresh()
-        else:
-            self._load(state)
         self.saved_s = time.monotonic()
+        self.scalars = ScalarWriter(run.folder, self.epoch * self.steps + self.step, watcher.on_message)
 
     def run_to_end(self) -> Run:
         """Train the remaining epochs, then calibrate. Returns the complete run."""
-        with _stop_on_signal() as stopped:
-            while self.epoch < self.recipe.epochs:
-                self._train_epoch(stopped)
-                self._close_epoch()
-                if distributed.agree(stopped(), self.device):
-                    raise KeyboardInterrupt
-        return self._finish()
+        try:
+            with stop_requests(lambda: self.watcher.on_message(STOPPING)) as self.stop_asked:
+                while self.epoch < self.recipe.epochs:
+                    self._train_epoch()
+                    self._close_epoch()
+                    self._stop_if_asked()
+                return self._finish()
+        finally:
+            self.scalars.close()
 
     def _start_fresh(self) -> None:
-        head = self.model.head
-        if isinstance(head, VarianceHead):
-            head.standardise(self._log_variances(_evenly(self.clips, CLIPS_TO_STANDARDISE)))
+        items = self._to_standardise()
+        if items:
+            head = self.model.head
+            assert isinstance(head, VarianceHead)
+            head.standardise(self._log_variances(items))
         distributed.broadcast_module(self.model)
-        self._save()
+        self._write_state()
 
-    def _log_variances(self, clips: Sequence[TrainingClip]) -> Tensor:
+    def _to_standardise(self) -> list[TrainingItem]:
+        """The items on which the head's log-variance is standardised before anything trains."""
+        return _evenly(self.items, CLIPS_TO_STANDARDISE) if self.model.head.uses_variance else []
+
+    def _log_variances(self, items: Sequence[TrainingItem]) -> Tensor:
         self.model.eval()
-        indices = [
-            list(range(start, min(start + CLIPS_AT_ONCE, len(clips)))) for start in range(0, len(clips), CLIPS_AT_ONCE)
-        ]
-        batches = loader(self.store, clips, indices, self.recipe, None, self.device)
+        batches = loader(self._inputs, items, in_pieces(range(len(items)), CLIPS_AT_ONCE), self.device)
+        forward = self.model.from_tokens if self.from_tokens else self.model
         with torch.no_grad():
-            return torch.cat([self.model(batch.frames.to(self.device)).log_variance for batch in batches])
+            return torch.cat([forward(batch.inputs.to(self.device)).log_variance for batch in batches])
+
+    @property
+    def _inputs(self) -> Callable[[TrainingItem], Tensor]:
+        """What makes an item's frames or, with a cache, its tokens."""
+        return self.reader.frames if self.cached is None else self.cached.tokens
 
     def _start_phase(self) -> None:
         """Set what trains and a fresh optimiser for the phase that the current epoch belongs to."""
-        self.phase_number, self.phase, self.phase_start = _phase_of(self.recipe, self.epoch)
-        self.model.encoder.train_encoder(self.phase.encoder_lr > 0)
-        groups = parameter_groups(self.model, self.phase, self.recipe.optimiser.weight_decay)
-        self.optimiser = torch.optim.AdamW(groups)
-        self.precision = _autocast_dtype(self.device, self.recipe.optimiser.precision)
-        self.scaler = torch.amp.GradScaler(self.device.type, enabled=self.precision == torch.float16)
+        self.phase_number, self.phase, self.phase_start = phase_of(self.recipe, self.epoch)
+        precision = autocast_dtype(self.device, self.recipe.optimiser.precision)
+        self.optimiser = PhaseOptimiser(
+            self.model, self.recipe, self.phase, self.class_weights, self.device, precision, self.from_tokens
+        )
 
-    def _train_epoch(self, stopped: Callable[[], bool]) -> None:
+    def _train_epoch(self) -> None:
+        """Take the epoch's remaining steps, each on this process's part of a global batch, in micro-batches."""
         self.model.train()
-        started_s, clips_done, rate = time.monotonic(), 0, 0.0
+        recipe = self.recipe.data
+        view = view_of_epoch(self.epoch, recipe.views)
+        items = [item._replace(view=view) for item in self.items]
         order = derive_seed(self.recipe.seed, "order", self.epoch)
-        batches = batches_of_epoch(len(self.clips), self.recipe.data.batch_size, order)[self.step :]
-        mine = [distributed.share(batch) for batch in batches]
-        stream = iter(loader(self.store, self.clips, [b for b in mine if b], self.recipe, self.epoch, self.device))
-        for batch, part in zip(batches, mine, strict=True):
-            loss = self._take_step(next(stream) if part else None, len(batch))
-            self.loss_sum += loss * len(batch)
+        batches = batches_of_epoch(len(items), recipe.batch_size, order)[self.step :]
+        mine = [in_pieces(distributed.share(batch), recipe.micro_batch) for batch in batches]
+        stream = iter(loader(self._inputs, items, [piece for pieces in mine for piece in pieces], self.device))
+        for batch, pieces in zip(batches, mine, strict=True):
+            started_s = time.monotonic()
+            result = self._take_step(islice(stream, len(pieces)), len(batch))
+            self.loss_sum += result.loss * len(batch)
             self.step += 1
-            clips_done += len(batch)
-            rate = clips_done / (time.monotonic() - started_s)
-            seen = min(self.step * self.recipe.data.batch_size, len(self.clips))
-            self.watcher.on_step(
-                StepReport(self.epoch, self.recipe.epochs, self.step, self.steps, self.loss_sum / seen, rate)
-            )
-            if distributed.agree(stopped(), self.device):
-                self._save()
-                raise KeyboardInterrupt
+            self.seconds += time.monotonic() - started_s
+            report = self._report(result)
+            self.scalars.on_step(report)
+            self.watcher.on_step(report)
+            self._stop_if_asked()
             if time.monotonic() - self.saved_s > STATE_EVERY_S:
                 self._save()
-        self.clips_per_s, self.epoch_seconds = rate, time.monotonic() - started_s
 
-    def _take_step(self, batch: ClipBatch | None, batch_size: int) -> float:
-        """One optimiser step on this process's part of a global batch. Returns the global batch's mean loss."""
-        self._set_rates()
-        self.optimiser.zero_grad(set_to_none=True)
-        loss = torch.zeros((), device=self.device)
-        if batch is not None:
-            with torch.autocast(self.device.type, dtype=self.precision, enabled=self.precision is not None):
-                output = self._forward(batch)
-            loss = self._loss(output.logit, batch.labels.to(self.device)).sum() / batch_size
-            self.scaler.scale(loss).backward()  # type: ignore[no-untyped-call]
-        distributed.add_up_gradients(self.model.parameters())
-        mean_loss = distributed.add_up(float(loss.detach()), self.device)
-        if not math.isfinite(mean_loss):
-            raise self._diverged(f"the loss is {mean_loss}")
-        self.scaler.unscale_(self.optimiser)
-        norm = nn.utils.clip_grad_norm_(self.model.parameters(), self.recipe.optimiser.gradient_clip)
-        if not self.scaler.is_enabled() and not bool(norm.isfinite()):  # a scaler skips such a step by itself
-            raise self._diverged(f"the gradient's norm is {float(norm)}")
-        self.scaler.step(self.optimiser)
-        self.scaler.update()
-        return mean_loss
-
-    def _forward(self, batch: ClipBatch) -> ClipOutput:
+    def _take_step(self, pieces: Iterable[ClipBatch], batch_size: int) -> StepResult:
+        step = (self.epoch - self.phase_start) * self.steps + self.step
+        factor = rate_factor(step, self.phase.warmup_epochs * self.steps, self.phase.epochs * self.steps)
+        self.factor = factor
         try:
-            output = self.model(batch.frames.to(self.device, non_blocking=True))
-        except ValueError as error:  # the mixers refuse values that are not finite
+            return self.optimiser.step(pieces, batch_size, factor)
+        except FloatingPointError as error:
             raise self._diverged(str(error)) from error
-        assert isinstance(output, ClipOutput)
-        return output
+
+    def _report(self, result: StepResult) -> StepReport:
+        last = self.history[-1] if self.history else {}
+        trained = min(self.step * self.recipe.data.batch_size, len(self.items))
+        steps_left = (self.recipe.epochs - self.epoch) * self.steps - self.step
+        validation_s = last.get("validation_seconds", 0.0)
+        return StepReport(
+            epoch=self.epoch,
+            epochs=self.recipe.epochs,
+            step=self.step,
+            steps=self.steps,
+            loss=self.loss_sum / trained,
+            step_loss=result.loss,
+            gradient_norm=result.gradient_norm,
+            encoder_lr=self.phase.encoder_lr * self.factor,
+            head_lr=self.phase.head_lr * self.factor,
+            clips_per_s=trained / self.seconds,
+            validation_auc=last.get("validation_auc"),
+            log_variance_gap=last.get("log_variance_gap"),
+            left_s=steps_left * self.seconds / self.step + (self.recipe.epochs - self.epoch) * validation_s,
+        )
 
     def _diverged(self, what: str) -> RunError:
         return RunError(
@@ -272,25 +283,19 @@ class _Training:
             f'kept in {self.run.folder}. Train with lower rates or precision = "float32" into another folder'
         )
 
-    def _loss(self, logits: Tensor, labels: Tensor) -> Tensor:
-        """Weighted cross entropy (B,) of logits and labels (B,)."""
-        smoothing = self.recipe.optimiser.label_smoothing
-        targets = labels.float() * (1 - smoothing) + smoothing / 2
-        weights = self.class_weights.to(self.device)[labels]
-        return weights * F.binary_cross_entropy_with_logits(logits.float(), targets, reduction="none")
-
-    def _set_rates(self) -> None:
-        step = (self.epoch - self.phase_start) * self.steps + self.step
-        factor = rate_factor(step, self.phase.warmup_epochs * self.steps, self.phase.epochs * self.steps)
-        for group in self.optimiser.param_groups:
-            group["lr"] = group["base_lr"] * factor
+    def _stop_if_asked(self) -> None:
+        """Save and stop where any process was asked to; all of them come here after the same step."""
+        if distributed.agree(self.stop_asked(), self.device):
+            self._save()
+            raise KeyboardInterrupt
 
     def _close_epoch(self) -> None:
         """Validate, keep the weights if they are the best, write history and state, move on."""
-        predictions, loss, gap = self._validate()
-        scores, labels = arrays(predictions.scored())
-        auc = area_under_roc(scores, labels, torch.ones(len(scores), dtype=torch.float64).numpy())
-        best = (auc, -loss) > max(
+        distributed.broadcast_module(self.model)  # batch norms have followed each process's own clips
+        self._save()  # a stop during validation costs the validation alone
+        started_s = time.monotonic()
+        result = self._validate()
+        best = (result.auc, -result.loss) > max(
             ((e["validation_auc"], -e["validation_loss"]) for e in self.history), default=(-1.0, 0.0)
         )
         report = EpochReport(
@@ -298,47 +303,44 @@ class _Training:
             phase=self.phase_number,
             encoder_lr=self.phase.encoder_lr,
             head_lr=self.phase.head_lr,
-            train_loss=self.loss_sum / len(self.clips),
-            validation_loss=loss,
-            validation_auc=auc,
-            log_variance_gap=gap,
+            train_loss=self.loss_sum / len(self.items),
+            validation_loss=result.loss,
+            validation_auc=result.auc,
+            log_variance_gap=result.log_variance_gap,
             best=best,
-            clips_per_s=self.clips_per_s,
-            seconds=self.epoch_seconds,
+            clips_per_s=len(self.items) / self.seconds,
+            seconds=self.seconds,
+            validation_seconds=time.monotonic() - started_s,
         )
         self.history.append(asdict(report))
-        self.validation_scores.append([row.score for row in predictions.rows])
+        self.validation_scores.append([row.score for row in result.predictions.rows])
+        self.scalars.on_epoch(report, (self.epoch + 1) * self.steps)
         if best and distributed.is_main():
             write_weights(self.run.folder, self.model.state_dict())
-        self.epoch, self.step, self.loss_sum = self.epoch + 1, 0, 0.0
-        if self.epoch < self.recipe.epochs and _phase_of(self.recipe, self.epoch)[0] != self.phase_number:
+        self.epoch, self.step, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
+        if self.epoch < self.recipe.epochs and phase_of(self.recipe, self.epoch)[0] != self.phase_number:
             self._start_phase()
         self._save()
         self.watcher.on_epoch(report)
 
-    def _validate(self) -> tuple[Predictions, float, float]:
-        """Predictions on the validation videos, their class-balanced loss, and the gap of the log-variances."""
+    def _validate(self) -> Validation:
+        def stop_if_asked() -> None:
+            if self.stop_asked():
+                raise KeyboardInterrupt
+
         frames = self.recipe.data.frames
         try:
-            predictions = predict(self.model, self.store, self.validation, frames, self.device, None, {})
+            model, store, videos = self.model, self.store, self.validation
+            return validate(model, store, videos, frames, self.device, stop_if_asked, self.tokens_of)
         except ValueError as error:  # the mixers refuse values that are not finite
             raise self._diverged(str(error)) from error
-        scores, labels = arrays(predictions.scored())
-        logits, truth = torch.from_numpy(scores), torch.from_numpy(labels).long()
-        losses = F.binary_cross_entropy_with_logits(logits, truth.double(), reduction="none")
-        loss = float((losses[truth == REAL].mean() + losses[truth == FAKE].mean()) / 2)
-        head = self.model.head
-        gap = float(logits[truth == FAKE].mean() - logits[truth == REAL].mean())
-        if isinstance(head, VarianceHead):
-            gap *= float(head.scale / head.slope.detach())
-        return predictions, loss, gap
 
     def _finish(self) -> Run:
         """Calibrate the best epoch on the validation videos and mark the run complete."""
         if distributed.is_main():
             load_model_weights(self.model, self.run.weights_path)
         distributed.broadcast_module(self.model)
-        predictions, _, _ = self._validate()
+        predictions = self._validate().predictions
         calibration = None
         try:
             source = f"{len(predictions.scored())} validation videos of {self.run.environment['dataset']}"
@@ -349,6 +351,10 @@ class _Training:
         return finish_folder(self.run, calibration, self.history)
 
     def _save(self) -> None:
+        self.scalars.flush()
+        self._write_state()
+
+    def _write_state(self) -> None:
         if distributed.is_main():
             write_history(self.run.folder, self.history)
             write_state(
@@ -357,11 +363,11 @@ class _Training:
                     "epoch": self.epoch,
                     "step": self.step,
                     "loss_sum": self.loss_sum,
+                    "seconds": self.seconds,
                     "history": self.history,
                     "validation_scores": self.validation_scores,
                     "model": self.model.state_dict(),
-                    "optimiser": self.optimiser.state_dict(),
-                    "scaler": self.scaler.state_dict(),
+                    **self.optimiser.state_dict(),
                 },
             )
         self.saved_s = time.monotonic()
@@ -369,12 +375,12 @@ class _Training:
     def _load(self, state: dict[str, Any]) -> None:
         try:
             self.epoch, self.step, self.loss_sum = state["epoch"], state["step"], state["loss_sum"]
-            self.history, self.validation_scores = state["history"], state["validation_scores"]
+            self.seconds, self.history = state["seconds"], state["history"]
+            self.validation_scores = state["validation_scores"]
             self.model.load_state_dict(state["model"], strict=True)
             if self.epoch < self.recipe.epochs:
                 self._start_phase()
-                self.optimiser.load_state_dict(state["optimiser"])
-                self.scaler.load_state_dict(state["scaler"])
+                self.optimiser.load_state_dict(state)
         except (KeyError, RuntimeError, ValueError) as error:
             raise RunError(
                 f"the state in {self.run.folder} does not fit its recipe ({error}); remove the folder and train again"
@@ -383,139 +389,16 @@ class _Training:
         self.watcher.on_message(f"continuing {self.run.folder} at {where}")
 
 
-def parameter_groups(model: ClipDetector, phase: PhaseRecipe, weight_decay: float) -> list[dict[str, Any]]:
-    """AdamW's groups: encoder and the rest at their own rates, vectors (norms, biases, A, D, dt) without decay."""
-    encoder = list(model.encoder.parameters())
-    in_encoder = {id(parameter) for parameter in encoder}
-    rest = [parameter for parameter in model.parameters() if id(parameter) not in in_encoder]
-    groups = []
-    for parameters, rate in ((encoder, phase.encoder_lr), (rest, phase.head_lr)):
-        for decayed in (True, False):
-            chosen = [p for p in parameters if p.requires_grad and (p.ndim >= 2) == decayed]
-            if chosen:
-                decay = weight_decay if decayed else 0.0
-                groups.append({"params": chosen, "lr": rate, "base_lr": rate, "weight_decay": decay})
-    return groups
-
-
-def rate_factor(step: int, warmup_steps: int, steps: int) -> float:
-    """Part of the full rate at a step (from 0): linear up to 1 over the warm-up, then half a cosine down to 0."""
-    if step < warmup_steps:
-        return (step + 1) / warmup_steps
-    return 0.5 * (1 + math.cos(math.pi * (step - warmup_steps) / max(1, steps - warmup_steps)))
-
-
-def _phase_of(recipe: Recipe, epoch: int) -> tuple[int, PhaseRecipe, int]:
-    """Number, recipe and first epoch of the phase that an epoch belongs to."""
-    start = 0
-    for number, phase in enumerate(recipe.phases):
-        if epoch < start + phase.epochs or number == len(recipe.phases) - 1:
-            return number, phase, start
-        start += phase.epochs
-    raise AssertionError("a recipe has at least one phase")
-
-
 def _with_scores(predictions: Predictions, scores: Sequence[float | None]) -> Predictions:
     rows = zip(predictions.rows, scores, strict=True)
     return Predictions(tuple(replace(row, score=score) for row, score in rows), predictions.stamp)
 
 
-def _checked_split(split: Split | None, recipe: Recipe, manifest: Manifest, watcher: Watcher) -> Split:
-    """The split to train by, after the audit; a published one may leak as its own rules do, and then it is said."""
-    labelled = [entry for entry in manifest.entries if entry.record.label is not None]
-    if split is None:
-        usable = [entry.record for entry in labelled if entry.clips]
-        split = identity_disjoint_split(usable, recipe.data.validation_fraction, seed=recipe.seed)
-    here = {entry.record.video_id for entry in labelled}
-    parts = {part: tuple(i for i in ids if part != "test" or i in here) for part, ids in split.parts.items()}
-    tolerated = PUBLISHED_LEAKS.get(split.name, ())
-    here_only = Split(split.name, **parts)
-    records = [entry.record for entry in labelled]
-    require_disjoint(here_only, records, tolerated=tolerated)
-    leaks = Counter(leak.kind for leak in audit(here_only, records))
-    if leaks:  # all of them tolerated
-        counts = ", ".join(f"{kind} {count}" for kind, count in leaks.items())
-        watcher.on_message(f"the published split {split.name} leaks by its own rules: {counts}; see stf audit")
-    return split
-
-
-def _class_weights(clips: Sequence[TrainingClip], balance: bool) -> Tensor:
-    """Weights (2,) of real and fake clips whose mean over the clips is 1."""
-    counts = [sum(clip.label == label for clip in clips) for label in (REAL, FAKE)]
-    if 0 in counts:
-        raise DatasetError(
-            f"training clips are {counts[REAL]} real and {counts[FAKE]} fake; both classes are needed: "
-            "check the data set's labels and what stf prepare could not analyse"
-        )
-    if not balance:
-        return torch.ones(2)
-    return torch.tensor([len(clips) / (2 * count) for count in counts])
-
-
-def _evenly(clips: Sequence[TrainingClip], count: int) -> list[TrainingClip]:
-    """At most ``count`` clips, spread over the list, both classes alike."""
-    chosen: list[TrainingClip] = []
+def _evenly(items: Sequence[TrainingItem], count: int) -> list[TrainingItem]:
+    """At most ``count`` items, spread over the list, both classes alike."""
+    chosen: list[TrainingItem] = []
     for label in (REAL, FAKE):
-        of_class = [clip for clip in clips if clip.label == label]
+        of_class = [item for item in items if item.label == label]
         share = min(len(of_class), count // 2)
         chosen += [of_class[number * len(of_class) // share] for number in range(share)]
     return chosen
-
-
-def _autocast_dtype(device: torch.device, precision: str) -> torch.dtype | None:
-    """bfloat16 or, where the device has none, float16 on CUDA; ``None`` (float32) elsewhere and when asked for."""
-    if device.type != "cuda" or precision == "float32":
-        return None
-    return torch.bfloat16 if torch.cuda.is_bf16_supported(including_emulation=False) else torch.float16
-
-
-def _require_frames(recipe: Recipe, store: ClipStore) -> None:
-    if recipe.data.frames > store.settings.frames:
-        raise UsageError(
-            f"the recipe wants clips of {recipe.data.frames} frames, those in {store.root} have "
-            f"{store.settings.frames}; prepare clips with --frames {recipe.data.frames}"
-        )
-
-
-def _require_both_classes(validation: Sequence[ManifestEntry]) -> None:
-    """The best epoch is chosen by AUC, which needs scored videos of both classes."""
-    counts = [sum(entry.record.label == label and entry.clips > 0 for entry in validation) for label in (REAL, FAKE)]
-    if 0 in counts:
-        raise DatasetError(
-            f"validation has {counts[REAL]} real and {counts[FAKE]} fake videos with clips; both are needed to choose "
-            "an epoch: use another split, or a larger validation fraction"
-        )
-
-
-def _require_weights(
-    recipe: Recipe, out: Path, encoder_weights: str | os.PathLike[str] | None, from_scratch: bool
-) -> None:
-    name = recipe.encoder.name
-    spec = ENCODERS.get(name)
-    if spec is None or not spec.pretrained or encoder_weights is not None or from_scratch or has_state(out):
-        return
-    raise WeightsError(
-        f"the encoder {name!r} ({spec.description}) is meant to start from pretrained weights and none were given; "
-        "give their file with --weights FILE, or start from random values with --from-scratch"
-    )
-
-
-@contextmanager
-def _stop_on_signal() -> Iterator[Callable[[], bool]]:
-    """Turns the first Ctrl-C or SIGTERM into a wish to stop after the current step; a second one stops at once."""
-    received: list[int] = []
-
-    def note(number: int, frame: object) -> None:
-        if received:
-            raise KeyboardInterrupt
-        received.append(number)
-
-    try:
-        before = {number: signal.signal(number, note) for number in (signal.SIGINT, signal.SIGTERM)}
-    except ValueError:  # not the main thread, where signals never arrive
-        before = {}
-    try:
-        yield lambda: bool(received)
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)

@@ -1,38 +1,75 @@
-"""Which stored clips train, in which order, and as what tensors."""
+"""Which clips train, in which order and version, and as what tensors.
+
+A training item is a stored clip or the pseudo-fake of one, in one view. Everything drawn for it comes from seeds that
+name it, so an item is the same in every process and however often it is made.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Literal, NamedTuple, TypeVar
 
+import numpy as np
 import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stf_mamba.augment import augment_clip
 from stf_mamba.clipstore import ClipStore, Manifest, StoredClip
+from stf_mamba.errors import DatasetError
+from stf_mamba.faces import CropPath
+from stf_mamba.pseudofakes import Donor, make_pseudofake
 from stf_mamba.recipe import DataRecipe, Recipe
+from stf_mamba.records import FAKE, REAL, Float64Array, UInt8Array
 from stf_mamba.scoring import thin, to_tensor
 from stf_mamba.seeds import derive_seed
 
 LOADER_PROCESSES_ON_CUDA = 4
 
+Kind = Literal["stored", "pseudo"]
+Part = TypeVar("Part")
+
+# What the seed of an item's augmentation begins with: a clip and its pseudo-fake are augmented by different draws.
+AUGMENTATION = {"stored": "augment", "pseudo": "augment pseudo-fake"}
+
 
 @dataclass(frozen=True)
 class TrainingClip:
-    """A stored clip with the label of its video."""
+    """A stored clip with the label and the people of its video."""
 
     video_id: str
     sha256: str
     label: int
+    identities: tuple[str, ...]
     clip: StoredClip
 
 
-class ClipBatch(NamedTuple):
-    """Frames (B, T, 3, H, W) uint8 RGB and labels (B,) int64."""
+class TrainingItem(NamedTuple):
+    """What one position of a batch holds.
 
-    frames: Tensor
+    Attributes:
+        kind: ``stored`` for the clip as it is, ``pseudo`` for a pseudo-fake made of it.
+        view: number of the augmented version, ``None`` for no augmentation.
+    """
+
+    clip: TrainingClip
+    kind: Kind
+    view: int | None = None
+
+    @property
+    def label(self) -> int:
+        """The clip's own label, or fake for a pseudo-fake."""
+        return FAKE if self.kind == "pseudo" else self.clip.label
+
+
+class ClipBatch(NamedTuple):
+    """What enters the model and labels (B,) int64.
+
+    ``inputs`` are frames (B, T, 3, H, W) uint8 RGB or, from a cache, tokens (B, T, L, D).
+    """
+
+    inputs: Tensor
     labels: Tensor
 
 
@@ -54,30 +91,126 @@ def list_clips(
         chosen = video.tracks[:1] if recipe.tracks == "main" else video.tracks
         tracks = {track.id for track in chosen}
         clips += [
-            TrainingClip(record.video_id, entry.sha256, record.label, clip)
+            TrainingClip(record.video_id, entry.sha256, record.label, record.identities, clip)
             for clip in video.clips
             if clip.track_id in tracks
         ]
     return clips
 
 
+def list_items(clips: Sequence[TrainingClip], recipe: Recipe) -> list[TrainingItem]:
+    """The items of an epoch, without a view: the stored clips that ``data.fakes`` asks for, then the pseudo-fakes.
+
+    Raises:
+        DatasetError: pseudo-fakes are to blend in other people's faces, and somebody has nobody else beside them.
+    """
+    fakes = recipe.data.fakes
+    reals = [clip for clip in clips if clip.label == REAL]
+    items = [TrainingItem(clip, "stored") for clip in (reals if fakes == "pseudo" else clips)]
+    if fakes == "real":
+        return items
+    if recipe.pseudofakes.crossed > 0:
+        _require_donors(reals)
+    return items + [TrainingItem(clip, "pseudo") for clip in reals]
+
+
+def view_of_epoch(epoch: int, views: int | None) -> int:
+    """Which augmented version of each clip an epoch shows: one of ``views`` in turn, or its own."""
+    return epoch if views is None else epoch % views
+
+
 def batches_of_epoch(count: int, batch_size: int, seed: int) -> list[list[int]]:
     """Indices 0 … count − 1 in a drawn order, cut into batches; each index once, the last batch may be smaller."""
     order = torch.randperm(count, generator=torch.Generator().manual_seed(seed)).tolist()
-    return [order[start : start + batch_size] for start in range(0, count, batch_size)]
+    return in_pieces(order, batch_size)
+
+
+def in_pieces(items: Sequence[Part], size: int | None) -> list[list[Part]]:
+    """A list cut into pieces of ``size``, the last one perhaps smaller; ``None`` for one piece. None of an empty list.
+
+    >>> in_pieces([1, 2, 3, 4, 5], 2)
+    [[1, 2], [3, 4], [5]]
+    """
+    return [
+        list(items[start : start + (size or len(items))]) for start in range(0, len(items), size or len(items) or 1)
+    ]
+
+
+class ItemReader:
+    """Makes the frames of training items.
+
+    Args:
+        reals: the real clips of the training part, of which the donors of crossed pseudo-fakes are drawn.
+    """
+
+    def __init__(self, store: ClipStore, recipe: Recipe, reals: Sequence[TrainingClip]) -> None:
+        self.store, self.recipe = store, recipe
+        self.reals = [clip for clip in reals if clip.label == REAL]
+
+    def frames(self, item: TrainingItem) -> Tensor:
+        """Frames (T, 3, H, W) uint8 RGB of an item, augmented for its view.
+
+        Raises:
+            ClipStoreError: a clip is missing or damaged.
+        """
+        frames = pseudo_clip(self, item) if item.kind == "pseudo" else self.stored(item.clip)
+        tensor = to_tensor(frames, range(len(frames)))
+        if item.view is None:
+            return tensor
+        clip = item.clip
+        seed = derive_seed(self.recipe.seed, AUGMENTATION[item.kind], item.view, clip.sha256, clip.clip.file)
+        return augment_clip(tensor, self.recipe.augment, torch.Generator().manual_seed(seed))
+
+    def stored(self, clip: TrainingClip) -> UInt8Array:
+        """A clip's frames (T, H, W, 3) uint8 RGB as they are stored, thinned to the recipe's number."""
+        return self.store.frames(clip.sha256, clip.clip)[self.chosen(clip.clip)]
+
+    def landmarks_px(self, clip: TrainingClip) -> Float64Array:
+        """Five landmarks (T, 5, 2) in each of the frames that ``stored`` returns, in pixels of the crop."""
+        track = next(track for track in self.store.video(clip.sha256).tracks if track.id == clip.clip.track_id)
+        path = CropPath(track, self.store.settings.faces)
+        return np.stack([path.landmarks_at(clip.clip.times_s[index]) for index in self.chosen(clip.clip)])
+
+    def chosen(self, clip: StoredClip) -> list[int]:
+        """Which of a stored clip's frames the model sees."""
+        return thin(len(clip.times_s), self.recipe.data.frames)
+
+    def donor(self, item: TrainingItem) -> TrainingClip | None:
+        """The clip whose face an item's pseudo-fake blends in, or ``None`` where it blends the clip with itself."""
+        if item.kind == "stored":
+            return None
+        seed = derive_seed(self.recipe.seed, "donor", item.view, item.clip.sha256, item.clip.clip.file)
+        generator = np.random.default_rng(seed)
+        if generator.random() >= self.recipe.pseudofakes.crossed:
+            return None
+        others = [other for other in self.reals if _is_another_person(other, item.clip)]
+        return others[int(generator.integers(len(others)))]
+
+
+def pseudo_clip(reader: ItemReader, item: TrainingItem) -> UInt8Array:
+    """Frames (T, H, W, 3) uint8 RGB of the pseudo-fake of an item's real clip, before augmentation.
+
+    Raises:
+        ClipStoreError: a clip is missing or damaged.
+    """
+    clip, recipe = item.clip, reader.recipe
+    seed = derive_seed(recipe.seed, "pseudo-fake", item.view, clip.sha256, clip.clip.file)
+    generator = np.random.default_rng(seed)
+    chosen = reader.donor(item)
+    donor = None if chosen is None else Donor(reader.stored(chosen), reader.landmarks_px(chosen))
+    made = make_pseudofake(reader.stored(clip), reader.landmarks_px(clip), recipe.pseudofakes, generator, donor)
+    return made.frames
 
 
 def loader(
-    store: ClipStore,
-    clips: Sequence[TrainingClip],
+    make: Callable[[TrainingItem], Tensor],
+    items: Sequence[TrainingItem],
     batches: list[list[int]],
-    recipe: Recipe,
-    epoch: int | None,
     device: torch.device,
 ) -> Iterable[ClipBatch]:
-    """Batches of clips, augmented for an epoch or, with ``epoch = None``, as they are."""
+    """Batches of items, by their indices; ``make`` gives an item's frames or tokens."""
     return DataLoader(
-        _ClipDataset(store, clips, recipe, epoch),
+        _ItemDataset(make, items),
         batch_sampler=batches,
         num_workers=LOADER_PROCESSES_ON_CUDA if device.type == "cuda" else 0,
         pin_memory=device.type == "cuda",
@@ -85,22 +218,31 @@ def loader(
     )
 
 
-class _ClipDataset(Dataset[tuple[Tensor, int]]):
-    def __init__(self, store: ClipStore, clips: Sequence[TrainingClip], recipe: Recipe, epoch: int | None) -> None:
-        self.store, self.clips, self.recipe, self.epoch = store, clips, recipe, epoch
+class _ItemDataset(Dataset[tuple[Tensor, int]]):
+    def __init__(self, make: Callable[[TrainingItem], Tensor], items: Sequence[TrainingItem]) -> None:
+        self.make, self.items = make, items
 
     def __len__(self) -> int:
-        return len(self.clips)
+        return len(self.items)
 
     def __getitem__(self, index: int) -> tuple[Tensor, int]:
-        chosen = self.clips[index]
-        stored = self.store.frames(chosen.sha256, chosen.clip)
-        frames = to_tensor(stored, thin(len(stored), self.recipe.data.frames))
-        if self.epoch is not None:
-            seed = derive_seed(self.recipe.seed, "augment", self.epoch, chosen.video_id, chosen.clip.file)
-            frames = augment_clip(frames, self.recipe.augment, torch.Generator().manual_seed(seed))
-        return frames, chosen.label
+        item = self.items[index]
+        return self.make(item), item.label
 
 
 def _collate(items: list[tuple[Tensor, int]]) -> ClipBatch:
-    return ClipBatch(torch.stack([frames for frames, _ in items]), torch.tensor([label for _, label in items]))
+    return ClipBatch(torch.stack([inputs for inputs, _ in items]), torch.tensor([label for _, label in items]))
+
+
+def _is_another_person(other: TrainingClip, clip: TrainingClip) -> bool:
+    """Whether nobody is in both clips; where people are unnamed, a video is taken for a person."""
+    return other.video_id != clip.video_id and not set(other.identities).intersection(clip.identities)
+
+
+def _require_donors(reals: Sequence[TrainingClip]) -> None:
+    alone = [clip for clip in reals if not any(_is_another_person(other, clip) for other in reals)]
+    if alone:
+        raise DatasetError(
+            f"{alone[0].video_id} has no real training clip of another person beside it, and pseudofakes.crossed is "
+            "above 0; train on more people, or set it to 0"
+        )

@@ -7,10 +7,10 @@ from itertools import pairwise
 
 import pytest
 import torch
-from terminal import TORCHRUN, finish, partial_files, run, start, stf, wait_until
+from terminal import TORCHRUN, finish, messages, partial_files, run, start, stf, wait_until
 
 # What may differ between two runs that compute the same.
-CLOCK = ("clips_per_s", "seconds")
+CLOCK = ("clips_per_s", "seconds", "validation_seconds")
 
 # Two processes add the same numbers up in another order. A weight's gradient is a sum over 3 clips × 8 frames
 # × 50 tokens; in float32 (unit roundoff 2^-24) two orders of n terms differ by about n × 2^-24 of their size at most.
@@ -39,7 +39,10 @@ def test_ctrl_c_within_an_epoch_resumes_bit_for_bit(home, tmp_path):
             process.send_signal(signal.SIGINT)
             stopped = finish(process)
         assert stopped.exit_code == 130
-        assert "stopped; what was finished is kept: run the same command again to continue" in stopped.stderr
+        assert messages(stopped.stderr)[-2:] == [
+            "stopping after this step; press Ctrl-C again to stop at once, which loses what was not saved yet",
+            "stopped; what was finished is kept: run the same command again to continue",
+        ]
         assert partial_files(folder) == []
         state = torch.load(folder / "state.pt", weights_only=True)
         if state["step"] > 0:

@@ -7,6 +7,7 @@ import torch
 
 from stf_mamba.errors import RecipeError
 from stf_mamba.models.detector import build_detector, count_parameters
+from stf_mamba.models.heads import HEADS
 from stf_mamba.models.mixers import MIXERS
 from stf_mamba.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
 
@@ -72,6 +73,66 @@ def test_every_mixer_takes_part(mixer):
     assert output.logit.isfinite().all()
 
 
+@pytest.mark.parametrize("encoder", [EncoderRecipe("vit_miniature", 2), EncoderRecipe("cnn_miniature", 2)])
+def test_tokens_of_the_frozen_prefix_give_the_same_as_frames(encoder):
+    model = build_detector(Recipe(encoder=encoder, temporal=TemporalRecipe("hydra", 1, 64))).eval()
+    frames = torch.randint(0, 256, (2, 5, 3, 224, 224), dtype=torch.uint8)
+    mask = torch.tensor([[True] * 5, [True] * 3 + [False] * 2])
+    with torch.no_grad():
+        tokens = model.encoder.prefix(frames.flatten(0, 1)).unflatten(0, (2, 5))
+        for whole, part in zip(model(frames, mask), model.from_tokens(tokens, mask), strict=True):
+            assert torch.equal(whole, part)
+        with pytest.raises(ValueError, match="valid frame in every clip"):
+            model.from_tokens(tokens, torch.zeros(2, 5, dtype=torch.bool))
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_head_trains_through_the_whole_model(kind):
+    recipe = Recipe(
+        encoder=EncoderRecipe("cnn_miniature", 1), temporal=TemporalRecipe("mamba", 1, 64), head=HeadRecipe(kind)
+    )
+    model = build_detector(recipe)
+    model(torch.randint(0, 256, (2, 3, 3, 64, 64), dtype=torch.uint8)).logit.square().sum().backward()
+    for name, parameter in model.head.named_parameters():
+        assert parameter.grad is not None, name
+        assert parameter.grad.any(), name
+    assert model.encoder.network.conv_head.weight.grad.any()
+
+
+def test_without_layers_the_model_is_frame_level():
+    recipe = Recipe(
+        encoder=EncoderRecipe("cnn_miniature", 7),
+        temporal=TemporalRecipe("none", 0, 512),
+        head=HeadRecipe("frame_mean"),
+    )
+    model = build_detector(recipe).eval()
+    encoder = count_parameters(model.encoder)[0]
+    assert count_parameters(model) == (encoder + 257, encoder + 257)  # one linear map of 256 features
+    frames = torch.randint(0, 256, (2, 4, 3, 64, 64), dtype=torch.uint8)
+    with torch.no_grad():
+        clips = model(frames).logit
+        single = torch.stack([model(frames[:, t : t + 1]).logit for t in range(4)])
+    torch.testing.assert_close(clips, single.mean(0), atol=1e-5, rtol=1e-5)
+    with pytest.raises(ValueError, match="holds NaN or infinity"):
+        model.from_embeddings(torch.full((1, 2, 256), torch.nan))
+
+
+def test_the_mixer_none_keeps_the_projection():
+    recipe = Recipe(encoder=EncoderRecipe("vit_miniature", 0), temporal=TemporalRecipe("none", 1, 64))
+    assert count_parameters(build_detector(recipe))[1] == 96 * 64 + 64 + 2 * 64 + 2
+
+
+def test_middle_layers_and_tokens_set_the_width():
+    recipe = Recipe(
+        encoder=EncoderRecipe("vit_miniature", 1, blocks=2, token="both"),
+        temporal=TemporalRecipe("none", 0),
+        head=HeadRecipe("content"),
+    )
+    model = build_detector(recipe)
+    assert model.head.classifier.in_features == 192
+    assert len(model.encoder.network.blocks) == 2
+
+
 def test_padding_changes_nothing():
     model = build_detector(SMALL).eval()
     embeddings = torch.randn(2, 9, 96)
@@ -95,6 +156,8 @@ def test_the_seed_decides_the_initial_values():
     [
         (Recipe(encoder=EncoderRecipe("vgg")), "encoder: unknown encoder 'vgg'"),
         (Recipe(encoder=EncoderRecipe("vit_miniature", 9)), "cannot train 9"),
+        (Recipe(encoder=EncoderRecipe("vit_miniature", 1, blocks=9)), "encoder: vit_miniature has 4 blocks"),
+        (Recipe(encoder=EncoderRecipe("resnet50", 1, token="both")), "encoder: resnet50 is convolutional"),
         (Recipe(temporal=TemporalRecipe("lstm")), "temporal.mixer is 'lstm', expected one of hydra"),
         (Recipe(temporal=TemporalRecipe("hydra", 1, 48)), "temporal: head_size 64 must divide"),
         (Recipe(head=HeadRecipe("mlp")), "head.kind is 'mlp', expected one of variance"),

@@ -1,4 +1,4 @@
-"""The variance head: exact where a cosine cancels, monotone, blind to padding, and at its floor for a still clip."""
+"""The heads: variance exact where a cosine cancels, monotone, at its floor for a still clip; all blind to padding."""
 
 import math
 
@@ -9,7 +9,15 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stf_mamba.models.heads import VarianceHead, half_squared_chord
+from stf_mamba.models.heads import (
+    HEADS,
+    ContentHead,
+    FrameMeanHead,
+    VarianceContentHead,
+    VarianceHead,
+    half_squared_chord,
+    logit_of_mean_probability,
+)
 
 SHAPES = {"B": st.integers(1, 3), "T": st.integers(2, 9), "D": st.integers(2, 16), "seed": st.integers(0, 10_000)}
 
@@ -104,3 +112,98 @@ def test_autocast_does_not_reach_it():
         inside = VarianceHead()(x)
     assert inside.logit.dtype == torch.float32
     torch.testing.assert_close(inside.log_variance, VarianceHead()(x).log_variance)
+
+
+def trained(kind, width):
+    """A head whose parameters all differ from their start."""
+    head = HEADS[kind](width, 1e-8)
+    generator = torch.Generator().manual_seed(9)
+    with torch.no_grad():
+        for parameter in head.parameters():
+            parameter.copy_(torch.randn(parameter.shape, generator=generator))
+    return head
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_every_head_ignores_padding_and_reports_the_same_observations(kind):
+    head = trained(kind, 6)
+    x = embeddings(3, 5, 6, seed=11).float()
+    mask = torch.cat([torch.ones(3, 5, dtype=torch.bool), torch.zeros(3, 4, dtype=torch.bool)], 1)
+    plain, masked = head(x), head(torch.cat([x, torch.randn(3, 4, 6)], 1), mask)
+    observed = VarianceHead()(x)
+    assert torch.equal(plain.log_variance, observed.log_variance)
+    assert torch.equal(plain.consistency, observed.consistency)
+    torch.testing.assert_close(masked.logit, plain.logit, atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(masked.consistency[:, :5], plain.consistency, atol=1e-6, rtol=0)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_no_head_computes_in_lower_precision(kind):
+    head, x = trained(kind, 64), embeddings(2, 32, 64, seed=5, spread=0.05).float()
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        inside = head(x)
+    assert inside.logit.dtype == torch.float32
+    torch.testing.assert_close(inside.logit, head(x).logit)
+
+
+@pytest.mark.parametrize("kind", HEADS)
+def test_a_head_says_truly_whether_it_uses_the_variance(kind):
+    # The same mean embedding with frames spread further from it: only a variance term can tell these clips apart.
+    head = trained(kind, 6)
+    x = embeddings(1, 8, 6, seed=3, spread=0.3).float()
+    mean = x.mean(1, keepdim=True)
+    calm, restless = (head(mean + (x - mean) * spread) for spread in (0.5, 2.0))
+    assert restless.log_variance > calm.log_variance
+    if head.uses_variance:
+        assert restless.logit > calm.logit
+        head.standardise(torch.tensor([-9.0, -7.0]))
+        assert head.centre == -8
+    else:
+        torch.testing.assert_close(restless.logit, calm.logit, atol=1e-5, rtol=1e-5)
+
+
+def test_content_starts_at_zero_beside_the_variance_and_can_learn():
+    x = embeddings(4, 8, 6, seed=12).float()
+    head = VarianceContentHead(6)
+    assert isinstance(head, VarianceHead)
+    assert torch.equal(head(x).logit, VarianceHead()(x).logit)
+    head(x).logit[0].backward()
+    mean = x[0].mean(0)
+    expected = (mean - mean.mean()) / (mean.var(correction=0) + 1e-5).sqrt()
+    torch.testing.assert_close(head.content.weight.grad[0], expected)
+
+
+def test_content_is_a_linear_map_of_the_normalised_mean():
+    x = torch.tensor([[[1.0, 3.0], [3.0, 5.0]]])  # mean (2, 4), normalised (-1, 1)
+    head = ContentHead(2)
+    with torch.no_grad():
+        head.classifier.weight.copy_(torch.tensor([[2.0, 5.0]]))
+        head.classifier.bias.fill_(0.5)
+    assert head(x).logit.item() == pytest.approx(-2 + 5 + 0.5, abs=1e-4)
+
+
+def test_frame_mean_averages_logits_or_probabilities():
+    x = torch.tensor([[[0.0], [4.0], [100.0]]])
+    mask = torch.tensor([[True, True, False]])
+    by_logit, by_probability = FrameMeanHead(1), FrameMeanHead(1, average="probabilities")
+    for head in (by_logit, by_probability):
+        with torch.no_grad():
+            head.classifier.weight.fill_(1)
+            head.classifier.bias.fill_(0)
+    assert by_logit(x, mask).logit.item() == pytest.approx(2.0)
+    mean = (0.5 + 1 / (1 + math.exp(-4))) / 2
+    assert by_probability(x, mask).logit.item() == pytest.approx(math.log(mean / (1 - mean)), abs=1e-5)
+
+
+@settings(max_examples=40, deadline=None)
+@given(st.lists(st.floats(-30, 30), min_size=1, max_size=8))
+def test_logit_of_mean_probability_equals_its_definition_in_float64(logits):
+    values = torch.tensor([logits], dtype=torch.float64)
+    fake = np.mean(1 / (1 + np.exp(-np.array(logits))))
+    real = np.mean(1 / (1 + np.exp(np.array(logits))))
+    assert logit_of_mean_probability(values).item() == pytest.approx(math.log(fake / real), abs=1e-9)
+
+
+def test_logit_of_mean_probability_does_not_saturate():
+    assert logit_of_mean_probability(torch.tensor([[200.0, 200.0]])).item() == pytest.approx(200)
+    assert logit_of_mean_probability(torch.tensor([[-200.0, -200.0]])).item() == pytest.approx(-200)

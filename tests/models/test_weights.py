@@ -5,6 +5,7 @@ import torch
 from safetensors.torch import save_file
 
 from stf_mamba.errors import WeightsError
+from stf_mamba.models.cnn_encoders import CnnEncoder
 from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.models.torchvision_shim import import_timm
 from stf_mamba.models.weights import load_encoder_weights, load_model_weights, read_state_dict, save_state_dict
@@ -78,11 +79,85 @@ def test_hugging_face_layout_gives_hugging_faces_output(tmp_path, names):
 
 
 @pytest.mark.real
-def test_vit_tiny_from_shared(shared):
-    encoder = VitEncoder("vit_tiny16", 2)
+@pytest.mark.parametrize("blocks", [None, 7])
+def test_vit_tiny_from_shared(shared, blocks):
+    encoder = VitEncoder("vit_tiny16", 2, blocks)
     before = encoder.network.blocks[0].attn.qkv.weight.clone()
     load_encoder_weights(encoder, shared / "weights" / "vit_tiny_patch16_224.safetensors")
     assert not torch.equal(before, encoder.network.blocks[0].attn.qkv.weight)
+
+
+def test_first_blocks_of_a_published_file(small, tmp_path):
+    state = dict(small.network.state_dict())
+    state["norm.weight"] = torch.full((384,), 3.0)
+    save_file(state, tmp_path / "w.safetensors")
+    encoder = VitEncoder("dinov2_vits14", 1, blocks=5)
+    load_encoder_weights(encoder, tmp_path / "w.safetensors")
+    for name, tensor in encoder.network.state_dict().items():
+        if name.startswith("norm."):
+            assert torch.equal(tensor, torch.full((384,), 1.0 if name == "norm.weight" else 0.0)), name
+        else:
+            assert torch.equal(tensor, state[name]), name
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda state: state.pop("blocks.4.norm1.weight"), r"1 missing \(blocks\.4\.norm1\.weight\)"),
+        (lambda state: state.update({"blocks.12.norm1.weight": torch.zeros(384)}), r"1 unexpected \(blocks\.12"),
+        (lambda state: state.update({"register_tokens": torch.zeros(1, 4, 384)}), r"1 unexpected \(register_tokens\)"),
+    ],
+)
+def test_first_blocks_are_strict_about_what_remains(small, tmp_path, change, message):
+    state = dict(small.network.state_dict())
+    change(state)
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=message):
+        load_encoder_weights(VitEncoder("dinov2_vits14", 1, blocks=5), tmp_path / "w.safetensors")
+
+
+@pytest.mark.parametrize(("name", "classifier"), [("cnn_miniature", "classifier"), ("resnet50", "fc")])
+@pytest.mark.parametrize("counters", [True, False])
+def test_convolutional_networks(tmp_path, name, classifier, counters):
+    torch.manual_seed(3)
+    published = CnnEncoder(name, 0).eval()
+    for module in published.modules():
+        if isinstance(module, torch.nn.BatchNorm2d):
+            module.running_var.uniform_(0.5, 2)
+    state = {f"{classifier}.weight": torch.zeros(1000, published.width), f"{classifier}.bias": torch.zeros(1000)}
+    state |= published.network.state_dict()
+    if not counters:  # as in files older than PyTorch 0.4.1
+        state = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
+    save_file(state, tmp_path / "w.safetensors")
+    encoder = CnnEncoder(name, 1).eval()
+    load_encoder_weights(encoder, tmp_path / "w.safetensors")
+    same_output(encoder, published)
+
+
+def test_torchvisions_resnet50_is_the_same_layout(tmp_path):
+    import_timm()
+    from torchvision.models import resnet50
+
+    torch.manual_seed(4)
+    reference = resnet50(weights=None).eval()
+    torch.save(reference.state_dict(), tmp_path / "resnet50.pth")
+    encoder = CnnEncoder("resnet50", 0).eval()
+    load_encoder_weights(encoder, tmp_path / "resnet50.pth")
+    reference.fc = torch.nn.Identity()
+    frames = torch.rand(1, 3, 64, 64)
+    with torch.no_grad():
+        expected = reference((frames - encoder.mean) / encoder.std)
+        torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_convolutional_networks_are_strict(tmp_path):
+    state = dict(CnnEncoder("cnn_miniature", 0).network.state_dict())
+    del state["blocks.3.0.bn1.running_var"]
+    save_file(state, tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match=r"1 missing \(blocks\.3\.0\.bn1\.running_var\)"):
+        load_encoder_weights(CnnEncoder("cnn_miniature", 0), tmp_path / "w.safetensors")
+    with pytest.raises(WeightsError, match="It holds a convolutional network"):
+        load_encoder_weights(VitEncoder("vit_miniature", 0), tmp_path / "w.safetensors")
 
 
 def test_another_architecture_is_named(small, tmp_path):

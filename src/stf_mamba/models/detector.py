@@ -6,9 +6,11 @@ import torch
 from torch import Tensor, nn
 
 from stf_mamba.errors import RecipeError
-from stf_mamba.models.encoders import VitEncoder
-from stf_mamba.models.heads import HEADS, ClipOutput, masked_mean
+from stf_mamba.models.encoders import build_encoder
+from stf_mamba.models.frame_encoder import FrameEncoder
+from stf_mamba.models.heads import HEADS, ClipHead, ClipOutput, masked_mean
 from stf_mamba.models.mixers import MIXERS, build_mixer
+from stf_mamba.models.sequence import checked_sequence
 from stf_mamba.recipe import Recipe
 
 
@@ -16,10 +18,11 @@ class ClipDetector(nn.Module):
     """Scores clips of face crops.
 
     ``frames (B, T, 3, 224, 224)`` → encoder ``(B, T, D)`` → ``Linear`` + ``LayerNorm`` ``(B, T, W)`` → mixers
-    ``(B, T, W)`` → head. Source: ablation report, section 8.4.
+    ``(B, T, W)`` → head. A frame-level model has neither projection nor mixers: its head reads the encoder's
+    embeddings. Source: ablation report, section 8.4.
     """
 
-    def __init__(self, encoder: VitEncoder, projection: nn.Module, temporal: nn.Module, head: nn.Module) -> None:
+    def __init__(self, encoder: FrameEncoder, projection: nn.Module, temporal: nn.Module, head: ClipHead) -> None:
         super().__init__()
         self.encoder = encoder
         self.projection = projection
@@ -38,12 +41,19 @@ class ClipDetector(nn.Module):
         """
         if frames.ndim != 5 or frames.shape[2] != 3 or frames.shape[1] == 0:
             raise ValueError(f"frames must be (B, T, 3, H, W) with T of at least 1, got {tuple(frames.shape)}")
-        if mask is not None and (mask.shape != frames.shape[:2] or not bool(mask.any(1).all())):
-            raise ValueError(
-                f"mask must be {tuple(frames.shape[:2])} with a valid frame in every clip, got {tuple(mask.shape)}"
-            )
+        _require_valid_frames(mask, frames.shape[:2])
         embeddings = self.encoder(frames.flatten(0, 1))  # (B·T, D)
         return self.from_embeddings(embeddings.unflatten(0, frames.shape[:2]), mask)
+
+    def from_tokens(self, tokens: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for what the encoder's ``prefix`` made of each frame, (B, T, ...): everything that trains.
+
+        Raises:
+            ValueError: a clip without a valid frame.
+        """
+        _require_valid_frames(mask, tokens.shape[:2])
+        embeddings = self.encoder.suffix(tokens.flatten(0, 1))  # (B·T, D)
+        return self.from_embeddings(torch.unflatten(embeddings, 0, tokens.shape[:2]), mask)
 
     def from_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
         """The output for frame embeddings (B, T, D): everything after the encoder."""
@@ -66,7 +76,13 @@ class TemporalStack(nn.Module):
         self.mixers = nn.ModuleList(mixers)
 
     def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
-        """Embeddings (B, T, W) after every mixer."""
+        """Embeddings (B, T, W) after every mixer.
+
+        Raises:
+            ValueError: what ``checked_sequence`` refuses, also where there is no mixer.
+        """
+        if not self.mixers:
+            return checked_sequence(embeddings, mask, embeddings.shape[-1])
         for mixer in self.mixers:
             deviation = embeddings - masked_mean(embeddings, mask)
             if mask is not None:
@@ -78,6 +94,9 @@ class TemporalStack(nn.Module):
 def build_detector(recipe: Recipe) -> ClipDetector:
     """The untrained model that a recipe describes; draws its initial values from ``recipe.seed`` alone.
 
+    With ``temporal.layers = 0`` it is frame-level: no projection, ``temporal.width`` has no part in it. The mixer
+    ``none`` in one layer or more keeps the projection: the row that differs from a mixing model by the mixing alone.
+
     Raises:
         RecipeError: an encoder, mixer or head that does not exist, or more trainable blocks than there are.
     """
@@ -88,16 +107,19 @@ def build_detector(recipe: Recipe) -> ClipDetector:
     with torch.random.fork_rng(devices=[]):
         torch.manual_seed(recipe.seed)
         try:
-            encoder = VitEncoder(recipe.encoder.name, recipe.encoder.trainable_blocks)
+            encoder = build_encoder(recipe.encoder)
         except ValueError as error:
             raise RecipeError(f"encoder: {error}") from None
+        if recipe.temporal.layers == 0:
+            head = HEADS[recipe.head.kind](encoder.width, recipe.head.epsilon)
+            return ClipDetector(encoder, nn.Identity(), TemporalStack([]), head)
         width = recipe.temporal.width
         projection = nn.Sequential(nn.Linear(encoder.width, width), nn.LayerNorm(width))
         try:
             mixers = [build_mixer(recipe.temporal.mixer, width) for _ in range(recipe.temporal.layers)]
         except ValueError as error:
             raise RecipeError(f"temporal: {error}") from None
-        head = HEADS[recipe.head.kind](recipe.head.epsilon)
+        head = HEADS[recipe.head.kind](width, recipe.head.epsilon)
     return ClipDetector(encoder, projection, TemporalStack(mixers), head)
 
 
@@ -105,3 +127,8 @@ def count_parameters(module: nn.Module) -> tuple[int, int]:
     """All parameters of a module, and those that train."""
     parameters = list(module.parameters())
     return sum(p.numel() for p in parameters), sum(p.numel() for p in parameters if p.requires_grad)
+
+
+def _require_valid_frames(mask: Tensor | None, shape: torch.Size) -> None:
+    if mask is not None and (mask.shape != shape or not bool(mask.any(1).all())):
+        raise ValueError(f"mask must be {tuple(shape)} with a valid frame in every clip, got {tuple(mask.shape)}")

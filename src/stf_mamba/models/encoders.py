@@ -6,112 +6,137 @@ what each network expects of its pixels.
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
-from typing import Any
+from dataclasses import dataclass
+from typing import Literal, cast, get_args
 
 import torch
-from torch import Tensor, nn
+from torch import Tensor
 
-from stf_mamba.models.torchvision_shim import import_timm
+from stf_mamba.models.cnn_encoders import CNN_ENCODERS, CnnEncoder
+from stf_mamba.models.frame_encoder import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, FrameEncoder
+from stf_mamba.models.last_block import cls_only_block
+from stf_mamba.recipe import EncoderRecipe
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
-HALF = (0.5, 0.5, 0.5)
+Token = Literal["cls", "patches", "both", "zones"]
+TOKENS = get_args(Token)
+MIDDLE_REACH, RING_REACH = 0.5, 0.8  # from the centre of a crop (0) to its edge (1)
 
 
-@dataclass(frozen=True)
-class EncoderSpec:
-    """A vision transformer by name.
+@dataclass(frozen=True, kw_only=True)
+class VitSpec(EncoderSpec):
+    """A vision transformer.
 
     Attributes:
-        timm_name: architecture (and pretraining tag) in timm.
-        options: what is passed to timm beyond the name.
-        mean, std: normalisation of RGB in [0, 1] that its weights were trained with.
-        pretrained: whether the network is meant to start from published weights, so that starting from random
-            values must be asked for.
-        description: one line for tables.
+        blocks: how many it has as published.
     """
 
-    timm_name: str
-    mean: tuple[float, float, float]
-    std: tuple[float, float, float]
-    pretrained: bool
-    description: str
-    options: dict[str, Any] = field(default_factory=dict)
+    blocks: int
 
 
-ENCODERS: dict[str, EncoderSpec] = {
-    "dinov2_vitb14": EncoderSpec(
+VIT_ENCODERS: dict[str, VitSpec] = {
+    "dinov2_vitb14": VitSpec(
         "vit_base_patch14_dinov2",
         IMAGENET_MEAN,
         IMAGENET_STD,
         pretrained=True,
         description="DINOv2 ViT-B/14, self-supervised on LVD-142M (Oquab et al. 2024)",
         options={"img_size": 224},
+        blocks=12,
     ),
-    "dinov2_vits14": EncoderSpec(
+    "dinov2_vits14": VitSpec(
         "vit_small_patch14_dinov2",
         IMAGENET_MEAN,
         IMAGENET_STD,
         pretrained=True,
         description="DINOv2 ViT-S/14, distilled from the larger DINOv2 models (Oquab et al. 2024)",
         options={"img_size": 224},
+        blocks=12,
     ),
-    "vit_tiny16": EncoderSpec(
+    "vit_tiny16": VitSpec(
         "vit_tiny_patch16_224",
         HALF,
         HALF,
         pretrained=True,
         description="ViT-Tiny/16, supervised on ImageNet (Steiner et al. 2022); not DINOv2",
+        blocks=12,
     ),
-    "vit_miniature": EncoderSpec(
+    "vit_miniature": VitSpec(
         "vit_tiny_patch16_224",
         HALF,
         HALF,
         pretrained=False,
         description="a 0.7 M parameter ViT/32 trained from random values, for demonstrations and tests",
-        options={"patch_size": 32, "embed_dim": 96, "depth": 4, "num_heads": 3},
+        options={"patch_size": 32, "embed_dim": 96, "num_heads": 3},
+        blocks=4,
     ),
 }
 
+ENCODERS: dict[str, EncoderSpec] = {**VIT_ENCODERS, **CNN_ENCODERS}
 
-class VitEncoder(nn.Module):
-    """A vision transformer that returns each frame's CLS token after the final norm.
+
+def build_encoder(recipe: EncoderRecipe) -> FrameEncoder:
+    """The encoder that a recipe describes, with random values.
+
+    Raises:
+        ValueError: unknown name, more blocks than the network has, or ``blocks`` and ``token`` asked of a network
+            without them.
+    """
+    if recipe.name not in CNN_ENCODERS:
+        return VitEncoder(recipe.name, recipe.trainable_blocks, recipe.blocks, recipe.token)
+    if recipe.blocks is not None or recipe.token != "cls":
+        raise ValueError(
+            f"{recipe.name} is convolutional: it has no tokens to choose from and runs whole; leave out blocks "
+            f"(is {recipe.blocks}) and token (is {recipe.token!r})"
+        )
+    return CnnEncoder(recipe.name, recipe.trainable_blocks)
+
+
+class VitEncoder(FrameEncoder):
+    """A vision transformer that returns a token of each frame after the final norm.
 
     The last ``trainable_blocks`` blocks and the final norm train; everything before them is frozen and runs without a
     graph. With every block trainable the patch, position and class embeddings train as well.
 
     Args:
-        name: a key of ``ENCODERS``.
+        name: a key of ``VIT_ENCODERS``.
         trainable_blocks: how many of the last blocks train.
+        blocks: build only so many of the first blocks, and a norm of their own that starts as the identity map:
+            the published one is made for the last block's output. ``None`` builds all, with the published norm.
+        token: the embedding: the class token, the mean of the patch tokens, both side by side in this order, or
+            ``zones``: the mean of the patches over the middle of the crop, where the face is, and that over the ring
+            around them, where a swap is blended in.
 
     Raises:
-        ValueError: unknown name, or more trainable blocks than the network has.
+        ValueError: unknown name or token, or more (trainable) blocks than the network has.
     """
 
-    mean: Tensor
-    std: Tensor
+    zones: Tensor
 
-    def __init__(self, name: str, trainable_blocks: int) -> None:
-        super().__init__()
-        if name not in ENCODERS:
+    def __init__(self, name: str, trainable_blocks: int, blocks: int | None = None, token: Token = "cls") -> None:
+        if name not in VIT_ENCODERS:
             raise ValueError(f"unknown encoder {name!r}; known: {', '.join(ENCODERS)}")
-        spec = ENCODERS[name]
-        self.name = name
-        self.network = import_timm().create_model(spec.timm_name, pretrained=False, num_classes=0, **spec.options)
-        depth = len(self.network.blocks)
-        if not 0 <= trainable_blocks <= depth:
-            raise ValueError(f"{name} has {depth} blocks, cannot train {trainable_blocks} of them")
-        self.first_trainable = depth - trainable_blocks
-        self.trainable_blocks = trainable_blocks
-        self.register_buffer("mean", torch.tensor(spec.mean).view(1, 3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(spec.std).view(1, 3, 1, 1), persistent=False)
+        if token not in TOKENS:
+            raise ValueError(f"unknown token {token!r}; known: {', '.join(TOKENS)}")
+        spec = VIT_ENCODERS[name]
+        if blocks is not None and not 1 <= blocks <= spec.blocks:
+            raise ValueError(f"{name} has {spec.blocks} blocks, cannot use the first {blocks}")
+        depth = spec.blocks if blocks is None else blocks
+        super().__init__(name, spec, spec.create_network(depth=depth), depth, trainable_blocks)
+        self.blocks = blocks
+        self.token = token
+        rows, columns = self.network.patch_embed.grid_size
+        self.register_buffer("zones", zone_weights(rows, columns), persistent=False)
         self.train_encoder(True)
 
     @property
+    def has_own_norm(self) -> bool:
+        """Whether the final norm is another than the published one."""
+        return self.blocks is not None
+
+    @property
     def width(self) -> int:
-        """Size of an embedding."""
-        return int(self.network.embed_dim)
+        """Size D of an embedding."""
+        return int(self.network.embed_dim) * (2 if self.token in ("both", "zones") else 1)
 
     def train_encoder(self, on: bool) -> None:
         """Let the trainable blocks train, or freeze the whole encoder (a phase with ``encoder_lr = 0``)."""
@@ -120,16 +145,10 @@ class VitEncoder(nn.Module):
             self.network.blocks[self.first_trainable :].requires_grad_(True)
             self.network.norm.requires_grad_(True)
 
-    def forward(self, frames: Tensor) -> Tensor:
-        """Embeddings (N, D) of frames (N, 3, H, W): uint8, or floats in [0, 1]; RGB."""
-        return self.suffix(self.prefix(frames))
-
     def prefix(self, frames: Tensor) -> Tensor:
-        """Tokens (N, 1 + patches, D) before the first trainable block. No gradient passes where all of it is frozen."""
+        """Tokens (N, 1 + patches, width) before the first trainable block."""
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trainable == 0):
-            if frames.dtype == torch.uint8:
-                frames = frames.to(self.mean.dtype) / 255
-            tokens = self.network.patch_embed((frames - self.mean) / self.std)
+            tokens = self.network.patch_embed(self.normalised(frames))
             tokens = self.network.norm_pre(self.network.patch_drop(self.network._pos_embed(tokens)))
             for block in self.network.blocks[: self.first_trainable]:
                 tokens = block(tokens)
@@ -137,9 +156,34 @@ class VitEncoder(nn.Module):
         return tokens
 
     def suffix(self, tokens: Tensor) -> Tensor:
-        """Embeddings (N, D) from the tokens that ``prefix`` returns."""
-        for block in self.network.blocks[self.first_trainable :]:
+        """Embeddings (N, D) from the tokens that ``prefix`` returns.
+
+        Where only the class token is read and the last block trains, that block runs for this token alone.
+        """
+        trained = self.network.blocks[self.first_trainable :]
+        cls_only = self.token == "cls" and len(trained) > 0
+        for block in trained[:-1] if cls_only else trained:
             tokens = block(tokens)
-        embeddings = self.network.norm(tokens)[:, 0]  # (N, D): the CLS token
-        assert isinstance(embeddings, Tensor)
-        return embeddings
+        if cls_only:
+            tokens = cls_only_block(trained[-1], tokens)
+        tokens = cast(Tensor, self.network.norm(tokens))
+        if self.token == "cls":
+            return tokens[:, 0]
+        patches = tokens[:, self.network.num_prefix_tokens :]
+        if self.token == "zones":
+            return (self.zones @ patches).flatten(1)  # (N, 2, D) -> (N, 2·D)
+        mean = patches.mean(1)
+        return mean if self.token == "patches" else torch.cat([tokens[:, 0], mean], dim=-1)
+
+
+def zone_weights(rows: int, columns: int) -> Tensor:
+    """Weights (2, rows · columns) that average patches over the middle of a crop and over the ring around it.
+
+    The middle reaches half way from the crop's centre to its edge, the ring to 0.8 of it: at the margin of 1.3 with
+    which faces are cut, the box of the face ends at 0.77. Patches belong where their centres lie.
+    """
+    y = (torch.arange(rows) + 0.5) / rows * 2 - 1
+    x = (torch.arange(columns) + 0.5) / columns * 2 - 1
+    reach = torch.maximum(y.abs()[:, None], x.abs()[None, :]).flatten()  # (rows · columns,)
+    zones = torch.stack([reach <= MIDDLE_REACH, (reach > MIDDLE_REACH) & (reach <= RING_REACH)]).float()
+    return zones / zones.sum(1, keepdim=True)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from collections.abc import Callable
+from typing import ClassVar, Literal, NamedTuple
 
 import torch
 import torch.nn.functional as F
@@ -23,12 +24,34 @@ class ClipOutput(NamedTuple):
     consistency: Tensor
 
 
-class VarianceHead(nn.Module):
+class ClipHead(nn.Module):
+    """What every head has. All compute in float32, also under autocast.
+
+    Attributes:
+        epsilon: added to the variance before its logarithm: the variance of a clip of identical frames.
+        uses_variance: whether the logit depends on the log-variance. Such heads have ``standardise``; to the others
+            the log-variance is an observation that does not train.
+    """
+
+    uses_variance: ClassVar[bool] = False
+
+    def __init__(self, epsilon: float) -> None:
+        super().__init__()
+        self.epsilon = epsilon
+
+    def observe(self, embeddings: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
+        """Log-variance (B,) and consistency (B, T) of float32 embeddings (B, T, D), as ``ClipOutput`` has them."""
+        distance = half_squared_chord(embeddings, mask)  # (B, T)
+        log_variance = (masked_variance(distance, mask) + self.epsilon).log()  # (B,)
+        return log_variance, 1 - distance if mask is None else (1 - distance) * mask
+
+
+class VarianceHead(ClipHead):
     """Variance of the frames' cosine similarity to the clip's mean, mapped to a logit by an increasing line.
 
     The variance is that of half squared chord lengths ``|u - v|² / 2`` between unit vectors, which equal ``1 - cos``
-    but do not cancel where the cosine is near one. Everything runs in float32, also under autocast. The slope is a
-    softplus, so more variance can only mean more suspicion.
+    but do not cancel where the cosine is near one. The slope is a softplus, so more variance can only mean more
+    suspicion.
 
     The log-variance is first standardised by two constants measured on the training clips (``standardise``), so that
     the line starts where the data are and a small learning rate can move it.
@@ -36,12 +59,12 @@ class VarianceHead(nn.Module):
     Source: ablation report, sections 8.3 and 8.4; the half-chord form and the monotone map are ours.
     """
 
+    uses_variance = True
     centre: Tensor
     scale: Tensor
 
     def __init__(self, epsilon: float = 1e-8) -> None:
-        super().__init__()
-        self.epsilon = epsilon
+        super().__init__(epsilon)
         self.raw_slope = nn.Parameter(torch.tensor(0.5413))  # softplus(0.5413) = 1
         self.bias = nn.Parameter(torch.tensor(0.0))
         self.register_buffer("centre", torch.tensor(0.0))
@@ -66,14 +89,91 @@ class VarianceHead(nn.Module):
     def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
         """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
         with torch.autocast(embeddings.device.type, enabled=False):
-            distance = half_squared_chord(embeddings.float(), mask)  # (B, T)
-            log_variance = (masked_variance(distance, mask) + self.epsilon).log()  # (B,)
+            log_variance, consistency = self.observe(embeddings.float(), mask)
             logit = self.slope * (log_variance - self.centre) / self.scale + self.bias
-            consistency = 1 - distance if mask is None else (1 - distance) * mask
         return ClipOutput(logit, log_variance, consistency)
 
 
-HEADS = {"variance": VarianceHead}
+class VarianceContentHead(VarianceHead):
+    """The variance head's logit plus a linear map of what the clip shows: its mean embedding, layer-normalised.
+
+    The map starts at zero, so training starts from the pure variance head. For the same mean embedding more variance
+    can still only mean more suspicion.
+    """
+
+    def __init__(self, width: int, epsilon: float = 1e-8) -> None:
+        super().__init__(epsilon)
+        self.content = nn.Linear(width, 1, bias=False)  # the line's bias serves both
+        nn.init.zeros_(self.content.weight)
+
+    def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
+        output = super().forward(embeddings, mask)
+        with torch.autocast(embeddings.device.type, enabled=False):
+            mean = masked_mean(embeddings.float(), mask).squeeze(1)  # (B, D)
+            content = self.content(F.layer_norm(mean, mean.shape[-1:])).squeeze(-1)  # (B,)
+        return output._replace(logit=output.logit + content)
+
+
+class ContentHead(ClipHead):
+    """A linear map of the clip's mean embedding, after a ``LayerNorm``: what it shows, not how it varies."""
+
+    def __init__(self, width: int, epsilon: float = 1e-8) -> None:
+        super().__init__(epsilon)
+        self.norm = nn.LayerNorm(width)
+        self.classifier = nn.Linear(width, 1)
+
+    def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            embeddings = embeddings.float()
+            mean = masked_mean(embeddings, mask).squeeze(1)  # (B, D)
+            logit = self.classifier(self.norm(mean)).squeeze(-1)  # (B,)
+            return ClipOutput(logit, *self.observe(embeddings, mask))
+
+
+class FrameMeanHead(ClipHead):
+    """Every frame judged by itself with a linear map; the clip's verdict is their mean.
+
+    Args:
+        average: ``logits`` takes the mean of the frames' logits; ``probabilities`` takes the mean of their fake
+            probabilities, as published frame-level detectors do, and returns its logit.
+    """
+
+    def __init__(
+        self, width: int, epsilon: float = 1e-8, average: Literal["logits", "probabilities"] = "logits"
+    ) -> None:
+        super().__init__(epsilon)
+        self.average = average
+        self.classifier = nn.Linear(width, 1)
+
+    def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            embeddings = embeddings.float()
+            logits = self.classifier(embeddings)  # (B, T, 1)
+            if self.average == "logits":
+                logit = masked_mean(logits, mask).flatten()  # (B,)
+            else:
+                logit = logit_of_mean_probability(logits.squeeze(-1), mask)
+            return ClipOutput(logit, *self.observe(embeddings, mask))
+
+
+# Each takes the width of an embedding and the epsilon of its variance.
+HEADS: dict[str, Callable[[int, float], ClipHead]] = {
+    "variance": lambda width, epsilon: VarianceHead(epsilon),
+    "variance+content": VarianceContentHead,
+    "content": ContentHead,
+    "frame_mean": FrameMeanHead,
+}
+
+
+def logit_of_mean_probability(logits: Tensor, mask: Tensor | None = None) -> Tensor:
+    """``logit(mean(sigmoid(logits)))`` (B,) over the valid frames of (B, T), exact also where sigmoid saturates."""
+    log_fake, log_real = F.logsigmoid(logits), F.logsigmoid(-logits)
+    if mask is not None:
+        log_fake, log_real = (log.masked_fill(~mask, -torch.inf) for log in (log_fake, log_real))
+    return log_fake.logsumexp(1) - log_real.logsumexp(1)  # the number of frames cancels
 
 
 def half_squared_chord(embeddings: Tensor, mask: Tensor | None = None) -> Tensor:

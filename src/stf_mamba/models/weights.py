@@ -14,7 +14,8 @@ from torch import Tensor, nn
 
 from stf_mamba.atomic import write_bytes_atomically
 from stf_mamba.errors import WeightsError
-from stf_mamba.models.encoders import ENCODERS, VitEncoder
+from stf_mamba.models.encoders import ENCODERS, VIT_ENCODERS, VitEncoder
+from stf_mamba.models.frame_encoder import FrameEncoder
 from stf_mamba.models.torchvision_shim import import_timm
 
 StateDict = dict[str, Tensor]
@@ -25,6 +26,8 @@ WRAPPERS = ("state_dict", "model", "teacher")
 # Parts of published checkpoints that a frame encoder has no place for: classifiers, and the token that stands for
 # masked patches during pretraining.
 NOT_IN_AN_ENCODER = re.compile(r"(head|fc|classifier|fc_norm)\..*|mask_token")
+
+OWN_NORM = re.compile(r"norm\.(weight|bias)")
 
 HF_DINOV2_BLOCK = {
     "norm1": "norm1",
@@ -89,11 +92,13 @@ def save_state_dict(state: StateDict, path: str | os.PathLike[str]) -> Path:
     return write_bytes_atomically(path, content)
 
 
-def load_encoder_weights(encoder: VitEncoder, path: str | os.PathLike[str]) -> None:
+def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) -> None:
     """Load published weights into an encoder, strictly: every tensor finds its place or it is an error.
 
-    Accepted key layouts: timm, the official DINOv2 repository, Hugging Face ``Dinov2Model``. Position embeddings of
-    another image size are resampled (bicubic, as timm does).
+    Accepted key layouts: timm (torchvision's ResNet-50 has the same), the official DINOv2 repository, Hugging Face
+    ``Dinov2Model``. Classifiers are left aside. Position embeddings of another image size are resampled (bicubic, as
+    timm does). A transformer of which only the first blocks are used leaves the others' tensors and the final norm
+    aside and keeps its own norm.
 
     Raises:
         WeightsError: unreadable, or made for another architecture; the message lists what does not fit.
@@ -102,7 +107,11 @@ def load_encoder_weights(encoder: VitEncoder, path: str | os.PathLike[str]) -> N
     network = encoder.network
     target = network.state_dict()
     state = {name: tensor for name, tensor in state.items() if not NOT_IN_AN_ENCODER.fullmatch(name)}
-    _resample_positions(state, network)
+    if isinstance(encoder, VitEncoder):
+        _resample_positions(state, network)
+        if encoder.has_own_norm:
+            state = _first_blocks(state, encoder) | {name: target[name] for name in target if OWN_NORM.fullmatch(name)}
+    state = _old_batch_counters(target) | state
     problems = describe_mismatch(state, target)
     if problems:
         raise WeightsError(
@@ -160,6 +169,20 @@ def describe_mismatch(state: StateDict, target: StateDict) -> list[str]:
     return [f"{len(names)} {kind} ({_first(names)})" for kind, names in kinds if names]
 
 
+def _first_blocks(state: StateDict, encoder: VitEncoder) -> StateDict:
+    """The state without the blocks that the encoder leaves out and without the final norm made for the last of them."""
+    left_out = range(len(encoder.network.blocks), VIT_ENCODERS[encoder.name].blocks)
+    unused = tuple(f"blocks.{number}." for number in left_out)
+    return {
+        name: tensor for name, tensor in state.items() if not name.startswith(unused) and not OWN_NORM.fullmatch(name)
+    }
+
+
+def _old_batch_counters(target: StateDict) -> StateDict:
+    """Batch norms' counters, which files written before PyTorch 0.4.1 lack and no computation here reads."""
+    return {name: tensor for name, tensor in target.items() if name.endswith(".num_batches_tracked")}
+
+
 def _resample_positions(state: StateDict, network: nn.Module) -> None:
     """Fit position embeddings (1, 1 + grid², D) of another image size to the network's grid, in place."""
     positions = state.get("pos_embed")
@@ -175,10 +198,12 @@ def _resample_positions(state: StateDict, network: nn.Module) -> None:
 
 
 def _what_it_looks_like(state: StateDict) -> str:
+    if "conv_stem.weight" in state or "conv1.weight" in state:
+        return "It holds a convolutional network; stf weights lists the encoders"
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
     embedding = state.get("cls_token")
     if not blocks or embedding is None:
-        return "It is not a vision transformer in a known key layout (timm, official DINOv2, Hugging Face Dinov2Model)"
+        return "It is in no known key layout (timm, torchvision, official DINOv2, Hugging Face Dinov2Model)"
     return f"It holds a vision transformer of {max(blocks) + 1} blocks and width {embedding.shape[-1]}"
 
 

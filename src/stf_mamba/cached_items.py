@@ -1,0 +1,134 @@
+"""Training and scoring from a prefix cache: which entry holds which clip, when it is computed, how it is read."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from functools import partial
+from pathlib import Path
+from typing import NamedTuple
+
+from torch import Tensor
+
+from stf_mamba import distributed
+from stf_mamba.clipstore import ClipStore, StoredClip
+from stf_mamba.errors import UsageError
+from stf_mamba.models.detector import ClipDetector
+from stf_mamba.prefix_cache import CacheEntry, PrefixCache, StorageType, cache_settings
+from stf_mamba.prefix_filling import fill, prefix_tokens
+from stf_mamba.recipe import Recipe
+from stf_mamba.scoring import thin, to_tensor
+from stf_mamba.training_data import ItemReader, TrainingItem
+from stf_mamba.training_reports import Watcher
+
+# Kinds of entries without augmentation.
+PLAIN = {"stored": "plain", "pseudo": "plain_pseudo"}
+
+
+class CachePlace(NamedTuple):
+    """Where a run keeps its cache, and in which type."""
+
+    root: Path
+    storage: StorageType = "float32"
+
+
+class CachedItems:
+    """Tokens of the frozen blocks for every training item of a run, all of them computed before it starts.
+
+    Args:
+        place: runs whose frozen blocks, clips and draws agree share what lies there.
+        model: with the weights that the run starts from, on the run's device.
+        reader: makes the frames that the tokens are computed of.
+
+    Raises:
+        UsageError: the recipe draws new views in every epoch, or trains every block of its encoder.
+        ClipStoreError: the folder cannot be written.
+    """
+
+    def __init__(self, place: CachePlace, model: ClipDetector, reader: ItemReader) -> None:
+        recipe, store = reader.recipe, reader.store
+        if recipe.data.views is None:
+            raise UsageError(
+                "a cache keeps a fixed number of augmented views of each clip, and this recipe draws a new one in "
+                "every epoch; give data.views in the recipe, for example views = 4"
+            )
+        self.model, self.reader, self.views = model, reader, recipe.data.views
+        self.cache = PrefixCache.create(
+            place.root, cache_settings(model.encoder, recipe, store.settings.key, place.storage)
+        )
+
+    def fill(
+        self,
+        items: Iterable[TrainingItem],
+        plain_items: Iterable[TrainingItem],
+        watcher: Watcher,
+    ) -> None:
+        """Compute what is missing; each of several processes computes its share and waits for the others.
+
+        Args:
+            items: of an epoch; every view of them is computed.
+            plain_items: items that are needed without augmentation.
+
+        Raises:
+            UsageError: the disk has no room.
+            ClipStoreError: a clip cannot be read, or an entry cannot be written; what was finished stays.
+        """
+        frames: dict[CacheEntry, Callable[[], Tensor]] = {}
+        views = (item._replace(view=view) for item in items for view in range(self.views))
+        for item in (*views, *(item._replace(view=None) for item in plain_items)):
+            frames[self._entry(item)] = partial(self.reader.frames, item)
+        self.model.eval()
+        mine = distributed.share(list(frames))
+        fill(
+            self.cache,
+            self.model,
+            mine,
+            lambda entry: frames[entry](),
+            on_message=watcher.on_message,
+            on_progress=watcher.on_cached,
+        )
+        distributed.wait_for_all()
+
+    def tokens(self, item: TrainingItem) -> Tensor:
+        """Tokens (T, L, D) float32 of a training item in its view.
+
+        Raises:
+            ClipStoreError: the entry is missing or damaged.
+        """
+        return self.cache.read(self._entry(item)).float()
+
+    def _entry(self, item: TrainingItem) -> CacheEntry:
+        clip = item.clip
+        kind = PLAIN[item.kind] if item.view is None else item.kind
+        donor = self.reader.donor(item)
+        partner = "" if donor is None else f"{donor.sha256}/{donor.clip.file}"
+        return CacheEntry(clip.sha256, clip.clip.file, item.view or 0, kind, partner)
+
+
+class TokensAsStored:
+    """Gives the tokens of stored clips without augmentation, computed and kept when they are first asked for.
+
+    Args:
+        model: on its device, in eval mode.
+    """
+
+    def __init__(self, place: CachePlace, model: ClipDetector, recipe: Recipe, store: ClipStore) -> None:
+        settings = cache_settings(model.encoder, recipe, store.settings.key, place.storage)
+        self.model, self.store, self.frames = model, store, recipe.data.frames
+        self.cache = PrefixCache.create(place.root, settings)
+
+    def __call__(self, sha256: str, clip: StoredClip) -> Tensor:
+        """Tokens (T, L, D) float32.
+
+        Raises:
+            ClipStoreError: the clip or the entry is missing or damaged, or the entry cannot be written.
+        """
+        entry = as_stored(sha256, clip)
+        if not self.cache.has(entry):
+            frames = to_tensor(self.store.frames(sha256, clip), thin(len(clip.times_s), self.frames))
+            self.cache.write(entry, prefix_tokens(self.model.encoder, frames))
+        return self.cache.read(entry).float()
+
+
+def as_stored(sha256: str, clip: StoredClip) -> CacheEntry:
+    """The entry of a stored clip without augmentation."""
+    return CacheEntry(sha256, clip.file, kind=PLAIN["stored"])

@@ -1,0 +1,283 @@
+"""The verbs that make, show and divide training data: ``stf prepare``, ``pseudofakes``, ``split``, ``audit``."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stf_mamba.cli_options import (
+    EXIT_NOT_ANALYSABLE,
+    ClipsOption,
+    DatasetNameOption,
+    FaceModelOption,
+    JsonOption,
+    Sampling,
+    SettingsOption,
+    SplitKind,
+    load_split,
+    open_clips,
+    plain,
+    reports_errors,
+)
+from stf_mamba.errors import DatasetError, UsageError
+from stf_mamba.progress import progress_bar, stderr
+
+if TYPE_CHECKING:
+    from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, StoredVideo
+    from stf_mamba.datasets.protocols import Variant
+    from stf_mamba.preparation import Summary
+    from stf_mamba.recipe import Recipe
+    from stf_mamba.records import VideoRecord
+    from stf_mamba.training_data import TrainingClip
+
+
+@reports_errors
+def prepare(
+    dataset: Annotated[str, typer.Option("--dataset", help="ffpp, celebdf, folder or csv.")],
+    root: Annotated[Path, typer.Option("--root", help="The data set's top folder; for csv the file.", exists=True)],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the clips; may hold several data sets.")],
+    compression: Annotated[str, typer.Option("--compression", help="FaceForensics++ only: raw, c23 or c40.")] = "c23",
+    part: Annotated[str | None, typer.Option("--part", help="Celeb-DF only: test (its official list) or all.")] = None,
+    name: Annotated[str | None, typer.Option("--name", help="Name of the prepared data set.")] = None,
+    like: Annotated[Path | None, typer.Option("--like", help="A run whose clip settings are to be used.")] = None,
+    frames: Annotated[int, typer.Option("--frames", help="Frames of a clip.")] = 32,
+    sampling: Annotated[Sampling, typer.Option("--sampling", help="How frames are chosen.")] = Sampling.UNIFORM,
+    window_s: Annotated[float, typer.Option("--window-s", help="Seconds a clip spans; 0 for the whole track.")] = 10.0,
+    clips_per_track: Annotated[int, typer.Option("--clips-per-track", help="At most so many clips of a face.")] = 4,
+    size_px: Annotated[int, typer.Option("--size", help="Side of the crops in pixels.")] = 224,
+    align: Annotated[bool, typer.Option("--align", help="Turn faces upright by their landmarks.")] = False,
+    face_model: FaceModelOption = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", help="Processes; one per core without it.")] = None,
+    as_json: JsonOption = False,
+) -> None:
+    """Cut every video's face clips once. Run it again to continue after a stop."""
+    from stf_mamba.clipstore import ClipStore
+    from stf_mamba.datasets import load_dataset
+    from stf_mamba.preparation import manifest_name
+    from stf_mamba.preparation import prepare as prepare_records
+
+    records = load_dataset(dataset, root, compression, part=_celebdf_part(part))
+    asked: dict[str, Any] = {
+        "frames": frames,
+        "sampling": sampling.value,
+        "window_s": window_s or None,
+        "clips_per_track": clips_per_track,
+    }
+    settings = _clip_settings(like, asked, {"size_px": size_px, "align": align}, face_model)
+    store = ClipStore.create(out, settings)
+    if name is not None and dataset in ("folder", "csv"):
+        records = [replace(record, video_id=f"{name}/{record.video_id.partition('/')[2]}") for record in records]
+    name = name or manifest_name(records) + ("-all" if part == "all" else "")
+    with progress_bar("preparing", len(records), "videos") as advance:
+
+        def on_video(record: VideoRecord, video: StoredVideo | None) -> None:
+            advance(1, record.video_id)
+
+        manifest, summary = prepare_records(records, store, name, face_model, jobs, on_video)
+    if as_json:
+        typer.echo(json.dumps({"name": manifest.name, "settings": settings.key, **summary.to_json()}, indent=2))
+    else:
+        _print_summary(manifest, summary)
+    if summary.analysed < summary.videos:
+        raise typer.Exit(EXIT_NOT_ANALYSABLE)
+
+
+@reports_errors
+def pseudofakes(
+    clips: ClipsOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and videos.")],
+    count: Annotated[int, typer.Option("--count", help="From so many real videos.", min=1)] = 8,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="Whose amplitudes; the defaults without it.")] = None,
+    dataset: DatasetNameOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Show every kind of pseudo-fake beside its real clip: picture sheets and short videos. Look before you train."""
+    from stf_mamba.pseudofake_samples import write_samples
+    from stf_mamba.pseudofakes import Donor
+    from stf_mamba.seeds import derive_seed
+    from stf_mamba.training_data import ItemReader
+
+    store, manifest = open_clips(clips, dataset, settings)
+    loaded = _recipe_for(recipe, store)
+    reals = _one_real_clip_a_video(store, manifest, loaded)
+    reader = ItemReader(store, loaded, reals)
+    left_out = []
+    with progress_bar("blending", min(count, len(reals)), "clips") as advance:
+        for clip, donor_clip in _with_donors(reals, count):
+            folder = out / clip.video_id.replace("/", "-")
+            donor = Donor(reader.stored(donor_clip), reader.landmarks_px(donor_clip))
+            seed = derive_seed("pseudo-fake samples", clip.video_id)
+            try:
+                write_samples(reader.stored(clip), reader.landmarks_px(clip), donor, folder, loaded.pseudofakes, seed)
+            except ValueError as error:  # landmarks of this clip, or of its donor, that no face can follow
+                left_out.append(clip.video_id)
+                stderr().print(f"left out: {plain(clip.video_id)}: {plain(str(error))}")
+            else:
+                typer.echo(f"{folder}: {clip.video_id}, crossed with {donor_clip.video_id}")
+            advance(1, clip.video_id)
+    if left_out:
+        raise typer.Exit(EXIT_NOT_ANALYSABLE)
+
+
+@reports_errors
+def split(
+    kind: Annotated[SplitKind, typer.Argument(help="Which rule.")],
+    clips: ClipsOption,
+    out: Annotated[Path, typer.Option("--out", help="The split file, for stf train --split.")],
+    dataset: DatasetNameOption = None,
+    test_dataset: Annotated[
+        str | None, typer.Option("--test-dataset", help="report: the prepared Celeb-DF (part all), by its name.")
+    ] = None,
+    lists: Annotated[
+        Path | None, typer.Option("--lists", help="official: the folder of FF++'s train/val/test.json.")
+    ] = None,
+    validation_fraction: Annotated[
+        float, typer.Option("--validation-fraction", help="identity: part of videos.")
+    ] = 0.2,
+    scale: Annotated[float, typer.Option("--scale", help="report: fraction of its numbers to draw.")] = 1.0,
+    seed: Annotated[int, typer.Option("--seed", help="Root of every draw.")] = 42,
+    settings: SettingsOption = None,
+) -> None:
+    """Write a split of prepared data by a named rule: identity, official (FF++), report, report-corrected."""
+    from stf_mamba.datasets.protocols import official_ffpp_split, report_protocol
+    from stf_mamba.datasets.splits import identity_disjoint_split
+
+    store, manifest = open_clips(clips, dataset, settings)
+    records = [entry.record for entry in manifest.entries]
+    try:
+        if kind is SplitKind.IDENTITY:
+            usable = [entry.record for entry in manifest.entries if entry.clips]
+            chosen = identity_disjoint_split(usable, validation_fraction, seed=seed)
+        elif kind is SplitKind.OFFICIAL:
+            if lists is None:
+                raise UsageError("the official split needs --lists FOLDER with train.json, val.json and test.json")
+            chosen = official_ffpp_split(records, lists)
+        else:
+            if test_dataset is None:
+                raise UsageError("the report's sampling tests on Celeb-DF; name its prepared clips with --test-dataset")
+            tests = [entry.record for entry in store.manifest(test_dataset).entries]
+            variant: Variant = "report" if kind is SplitKind.REPORT else "correct"
+            chosen = report_protocol(records, tests, seed, variant, scale)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    chosen.save(out)
+    sizes = ", ".join(f"{part} {len(ids)}" for part, ids in chosen.parts.items())
+    typer.echo(f"{out}: {chosen.name} ({sizes}), sha256 {chosen.sha256}")
+
+
+@reports_errors
+def audit(
+    clips: ClipsOption,
+    split: Annotated[Path, typer.Option("--split", help="A run folder, a split file, or a folder of FF++'s JSONs.")],
+    dataset: DatasetNameOption = None,
+    settings: SettingsOption = None,
+) -> None:
+    """Look for people, sources and files that two parts of a split share. Exits with 1 if there are any."""
+    from stf_mamba.clipstore import ClipStore
+    from stf_mamba.datasets.splits import audit as audit_split
+
+    store = ClipStore.open(clips, settings)
+    names = store.manifests() if dataset is None else [dataset]
+    manifests = [store.manifest(name) for name in names]
+    records = {entry.record.video_id: entry.record for manifest in manifests for entry in manifest.entries}
+    file = split / "split.json" if (split / "split.json").is_file() else split
+    loaded = load_split(file, list(records.values()))
+    leaks = audit_split(loaded, records.values())
+    sizes = ", ".join(f"{part} {len(ids)}" for part, ids in loaded.parts.items())
+    typer.echo(f"{loaded.name} ({sizes}): {len(leaks)} leaks")
+    for leak in leaks:
+        typer.echo(f"  {leak.kind} {leak.value} in {' and '.join(leak.parts)}: {', '.join(leak.video_ids)}")
+    if leaks:
+        raise typer.Exit(1)
+
+
+def _clip_settings(
+    like: Path | None, asked: dict[str, Any], asked_faces: dict[str, Any], face_model: Path | None
+) -> ClipSettings:
+    from stf_mamba.clipstore import ClipSettings
+    from stf_mamba.face_detectors import load_face_detector
+    from stf_mamba.faces import FaceSettings
+    from stf_mamba.runs import Run
+
+    detector = load_face_detector(face_model).name
+    try:
+        settings = ClipSettings(detector, FaceSettings(**asked_faces), **asked)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
+    if like is None:
+        return settings
+    if settings != ClipSettings(detector):
+        raise UsageError("--like takes every clip setting from the run; leave the others out")
+    settings = Run.load(like).clip_settings
+    if settings.detector != detector:
+        raise UsageError(f"{like} was trained on faces found by {settings.detector}, and this is {detector}")
+    return settings
+
+
+def _celebdf_part(part: str | None) -> Any:
+    if part not in (None, "test", "all"):
+        raise UsageError(f"--part is {part!r}, expected test or all")
+    return part
+
+
+def _recipe_for(path: Path | None, store: ClipStore) -> Recipe:
+    """The recipe that was named, or the default one with as many frames as the clips have."""
+    from stf_mamba.recipe import DataRecipe, Recipe
+    from stf_mamba.training_requirements import require_frames
+
+    recipe = Recipe(data=DataRecipe(frames=store.settings.frames)) if path is None else Recipe.load(path)
+    require_frames(recipe, store)
+    return recipe
+
+
+def _one_real_clip_a_video(store: ClipStore, manifest: Manifest, recipe: Recipe) -> list[TrainingClip]:
+    from stf_mamba.records import REAL
+    from stf_mamba.training_data import list_clips
+
+    ids = [entry.record.video_id for entry in manifest.entries if entry.record.label == REAL]
+    clips = list_clips(store, manifest, ids, recipe.data)
+    if not clips:
+        raise DatasetError(
+            f"{manifest.name} has no clips of real videos; pseudo-fakes are made of real ones: prepare a data set with "
+            "labels"
+        )
+    first: dict[str, TrainingClip] = {}
+    for clip in clips:
+        first.setdefault(clip.video_id, clip)
+    return list(first.values())
+
+
+def _with_donors(reals: Sequence[TrainingClip], count: int) -> list[tuple[TrainingClip, TrainingClip]]:
+    """``count`` clips spread over all, or all of them, each with the next clip of another person."""
+    from stf_mamba.scoring import thin
+
+    pairs = []
+    for index in thin(len(reals), min(count, len(reals))):
+        clip = reals[index]
+        others = [other for other in (*reals[index + 1 :], *reals[:index]) if _shows_others(other, clip)]
+        if not others:
+            raise DatasetError(
+                f"{clip.video_id} has no real clip of another person beside it, whose face could be blended in; "
+                "prepare real videos of more people"
+            )
+        pairs.append((clip, others[0]))
+    return pairs
+
+
+def _shows_others(other: TrainingClip, clip: TrainingClip) -> bool:
+    return set(other.identities).isdisjoint(clip.identities)
+
+
+def _print_summary(manifest: Manifest, summary: Summary) -> None:
+    typer.echo(
+        f"{manifest.name}: {summary.analysed} of {summary.videos} videos analysed ({summary.reused} prepared before), "
+        f"{summary.tracks} face tracks, {summary.dropped} dropped, {summary.clips} clips, {summary.seconds:.0f} s"
+    )
+    for entry in manifest.entries:
+        if entry.reason is not None:
+            typer.echo(f"  not analysable: {entry.record.video_id}: {entry.reason}")

@@ -1,0 +1,132 @@
+"""The verb that gives verdicts: ``stf detect``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stf_mamba.cli_options import (
+    EXIT_FAIL_ON,
+    EXIT_NOT_ANALYSABLE,
+    DeviceOption,
+    FaceModelOption,
+    JsonOption,
+    reports_errors,
+)
+from stf_mamba.errors import UsageError
+from stf_mamba.progress import progress_bar
+from stf_mamba.records import Outcome
+
+if TYPE_CHECKING:
+    from stf_mamba.detection import Detector
+    from stf_mamba.records import Verdict
+
+
+@reports_errors
+def detect(
+    paths: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.", exists=True)],
+    model: Annotated[Path | None, typer.Option("--model", help="A run folder made by stf train.")] = None,
+    out: Annotated[Path, typer.Option("--out", help="Folder for the verdicts (JSON and HTML).")] = Path("verdicts"),
+    as_json: JsonOption = False,
+    fail_on: Annotated[Outcome | None, typer.Option("--fail-on", help="Exit with 10 if any video has it.")] = None,
+    untrained: Annotated[bool, typer.Option("--untrained", help="Run a model that was never trained.")] = False,
+    recipe: Annotated[Path | None, typer.Option("--recipe", help="With --untrained: the model's recipe.")] = None,
+    weights: Annotated[Path | None, typer.Option("--weights", help="With --untrained: encoder weights.")] = None,
+    face_model: FaceModelOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Give a verdict on each video: JSON, and a page with the consistency timeline and the crops."""
+    from stf_mamba.case_report import write_case_report
+
+    videos = _videos_in(paths)
+    detector = _detector(model, untrained, recipe, weights, face_model, device)
+    out.mkdir(parents=True, exist_ok=True)
+    verdicts = []
+    for path, stem in zip(videos, _stems(videos), strict=True):
+        verdict = _detect_one(detector, path)
+        verdict.save(out / f"{stem}.json")
+        write_case_report(verdict, out / f"{stem}.html")
+        verdicts.append(verdict)
+        if not as_json:
+            _print_verdict(path, verdict, out / f"{stem}.html")
+    if as_json:
+        typer.echo(json.dumps([verdict.to_json() for verdict in verdicts], indent=2, ensure_ascii=False))
+    outcomes = {verdict.outcome for verdict in verdicts}
+    if fail_on is not None and fail_on in outcomes:
+        raise typer.Exit(EXIT_FAIL_ON)
+    if Outcome.NOT_ANALYSABLE in outcomes:
+        raise typer.Exit(EXIT_NOT_ANALYSABLE)
+
+
+def _detector(
+    model: Path | None,
+    untrained: bool,
+    recipe: Path | None,
+    weights: Path | None,
+    face_model: Path | None,
+    device: str,
+) -> Detector:
+    if model is not None:
+        if untrained or recipe is not None or weights is not None:
+            raise UsageError("--untrained, --recipe and --weights do not go with --model; leave them out")
+        from stf_mamba.detection import load_detector
+
+        return load_detector(model, device, face_model)
+    if not untrained:
+        raise UsageError(
+            "no trained model was given, and an untrained one says nothing; train one (stf prepare, stf train) and "
+            "give its folder with --model RUN. To look at curves only, add --untrained"
+        )
+    from stf_mamba.detection import untrained_detector
+    from stf_mamba.recipe import Recipe
+
+    return untrained_detector(Recipe() if recipe is None else Recipe.load(recipe), weights, device, face_model)
+
+
+def _detect_one(detector: Detector, path: Path) -> Verdict:
+    with progress_bar(path.name, None, "s of video searched for faces") as advance:
+        seen_s = 0.0
+
+        def on_progress(time_s: float) -> None:
+            nonlocal seen_s
+            advance(max(0.0, round(time_s - seen_s, 2)), "")
+            seen_s = time_s
+
+        return detector.detect(path, on_progress)
+
+
+def _print_verdict(path: Path, verdict: Verdict, page: Path) -> None:
+    number = "" if verdict.probability is None else f", probability of manipulation {verdict.probability:.2f}"
+    typer.echo(f"{path}: {verdict.outcome.words}{number}")
+    for reason in verdict.reasons:
+        typer.echo(f"  - {reason}")
+    typer.echo(f"  {page}")
+
+
+def _videos_in(paths: list[Path]) -> list[Path]:
+    from stf_mamba.datasets.listing import VIDEO_SUFFIXES
+
+    videos: list[Path] = []
+    for path in paths:
+        inside = (
+            p
+            for p in path.rglob("*")
+            if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file() and not p.name.startswith(".")
+        )
+        found = sorted(inside) if path.is_dir() else [path]
+        if not found:
+            raise UsageError(f"no video in the folder {path}; looked for {', '.join(sorted(VIDEO_SUFFIXES))}")
+        videos += found
+    return videos
+
+
+def _stems(videos: list[Path]) -> list[str]:
+    """File names without suffix; with it, and then with a number, where that would clash."""
+    names: list[str] = []
+    for video in videos:
+        candidates = [video.stem, video.name, *(f"{video.stem}-{number}" for number in range(2, len(videos) + 2))]
+        names.append(next(name for name in candidates if name not in names))
+    return names

@@ -1,0 +1,275 @@
+"""The verbs that train: ``stf estimate``, ``train`` and ``crossvalidate``."""
+
+from __future__ import annotations
+
+import json
+import math
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from stf_mamba.cli_options import (
+    ClipsOption,
+    DatasetNameOption,
+    DeviceOption,
+    EncoderWeightsOption,
+    FromScratchOption,
+    GroupingName,
+    JsonOption,
+    SelectName,
+    SettingsOption,
+    ThresholdName,
+    load_split,
+    open_clips,
+    reports_errors,
+    wrong_values_are_wrong_usage,
+)
+from stf_mamba.errors import UsageError
+from stf_mamba.progress import progress_bar, training_progress
+
+if TYPE_CHECKING:
+    from stf_mamba.auc_statistics import BootstrapDifference
+    from stf_mamba.costs import CostEstimate
+    from stf_mamba.out_of_fold import Comparison, FoldPredictions, Summary
+    from stf_mamba.recipe import Recipe
+
+RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML), such as one of those in recipes/.")]
+
+GB = 1e9
+
+
+@reports_errors
+def train(
+    recipe: RecipeArgument,
+    clips: ClipsOption,
+    out: Annotated[Path, typer.Option("--out", help="The run's folder; an unfinished run there is continued.")],
+    weights: EncoderWeightsOption = None,
+    from_scratch: FromScratchOption = False,
+    split: Annotated[
+        Path | None, typer.Option("--split", help="A split file, or a folder with FF++'s train/val/test.json.")
+    ] = None,
+    dataset: DatasetNameOption = None,
+    settings: SettingsOption = None,
+    device: DeviceOption = "auto",
+) -> None:
+    """Train a recipe on prepared clips. Run it again to continue after a stop."""
+    from stf_mamba.distributed import is_main
+    from stf_mamba.recipe import Recipe
+    from stf_mamba.training import train as train_recipe
+
+    loaded = Recipe.load(recipe)
+    store, manifest = open_clips(clips, dataset, settings)
+    chosen = None if split is None else load_split(split, [entry.record for entry in manifest.entries])
+    with training_progress(loaded.epochs) as watcher:
+        run = train_recipe(loaded, store, manifest, out, weights, from_scratch, chosen, device, watcher)
+    best = max(run.history(), key=lambda entry: (entry["validation_auc"], -entry["validation_loss"]))
+    if is_main():
+        typer.echo(
+            f"{run.folder}: best epoch {best['epoch'] + 1} of {loaded.epochs}, validation AUC "
+            f"{best['validation_auc']:.4f} on {len(run.split.validation)} videos; "
+            f"{run.environment['trainable_parameters']:,} of {run.environment['parameters']:,} parameters trained"
+        )
+
+
+@reports_errors
+def crossvalidate(
+    recipe: RecipeArgument,
+    clips: ClipsOption,
+    out: Annotated[Path, typer.Option("--out", help="Folder of the cross-validation; what is missing is made.")],
+    folds: Annotated[int, typer.Option("--folds", help="Each is held out once.")] = 5,
+    seeds: Annotated[str, typer.Option("--seeds", help="Of the trainings, such as 42,43,44.")] = "42",
+    weights: EncoderWeightsOption = None,
+    from_scratch: FromScratchOption = False,
+    grouping: Annotated[
+        GroupingName, typer.Option("--grouping", help="Hold out people, or whole components of linked people.")
+    ] = GroupingName.COMPONENTS,
+    select: Annotated[SelectName, typer.Option("--select", help="Which epoch is scored.")] = SelectName.BEST,
+    threshold: Annotated[
+        ThresholdName, typer.Option("--threshold", help="How it is chosen on each training's validation videos.")
+    ] = ThresholdName.SPECIFICITY,
+    control: Annotated[
+        str | None, typer.Option("--control", help="A prepared data set of real videos of others: false positives.")
+    ] = None,
+    compare: Annotated[
+        Path | None, typer.Option("--compare", help="Folder of another cross-validation of the same videos.")
+    ] = None,
+    dataset: DatasetNameOption = None,
+    settings: SettingsOption = None,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Score each fold by models that saw nobody in it, shown or donor. Run it again to continue after a stop."""
+    from stf_mamba.crossvalidation import cross_validate
+    from stf_mamba.crossvalidation_figures import compare as compare_results
+    from stf_mamba.crossvalidation_figures import plot_cross_validation
+    from stf_mamba.out_of_fold import CrossValidation
+    from stf_mamba.plots import save_figure
+    from stf_mamba.recipe import Recipe
+
+    loaded = Recipe.load(recipe)
+    store, manifest = open_clips(clips, dataset, settings)
+    other = None if compare is None else CrossValidation.load(compare)  # before hours of training, not after
+    drawn = _seeds(seeds)
+    with (
+        progress_bar("cross-validating", folds * len(drawn), "trainings") as advance,
+        training_progress(loaded.epochs) as watcher,
+        wrong_values_are_wrong_usage(),
+    ):
+
+        def on_fold(fold: FoldPredictions) -> None:
+            advance(1, f"seed {fold.seed}, fold {fold.fold}")
+
+        result = cross_validate(
+            loaded,
+            store,
+            manifest,
+            out,
+            folds,
+            drawn,
+            weights,
+            from_scratch,
+            device,
+            grouping.value,
+            select.value,
+            threshold.value,
+            None if control is None else store.manifest(control),
+            watcher,
+            on_fold,
+        )
+    save_figure(plot_cross_validation([result]), out / "cross-validation.png")
+    with wrong_values_are_wrong_usage():
+        comparison = None if other is None else compare_results(result, other)
+    if as_json:
+        compared = None if comparison is None else comparison.to_json()
+        typer.echo(json.dumps({"out": str(out), "summary": result.summary.to_json(), "comparison": compared}, indent=2))
+        return
+    _print_summary(result.summary)
+    if comparison is not None:
+        _print_comparison(comparison)
+    typer.echo(f"  {out / 'cross-validation.json'}, out-of-fold.csv, cross-validation.png")
+
+
+@reports_errors
+def estimate(
+    recipe: RecipeArgument,
+    videos: Annotated[int, typer.Option("--videos", help="Videos that train; real ones if all fakes are made.", min=1)],
+    validation: Annotated[
+        int | None, typer.Option("--validation", help="Validation videos; by the recipe's fraction without it.", min=1)
+    ] = None,
+    real_videos: Annotated[
+        int | None, typer.Option("--real-videos", help="How many train that are real, where fakes are added.", min=1)
+    ] = None,
+    clips_per_video: Annotated[int, typer.Option("--clips-per-video", help="Clips of each video.", min=1)] = 1,
+    cache: Annotated[bool, typer.Option("--cache", help="Also with the frozen blocks' output kept on disk.")] = False,
+    processes: Annotated[int, typer.Option("--processes", help="Devices like this one that share it.", min=1)] = 1,
+    size_px: Annotated[int, typer.Option("--size", help="Side of the crops in pixels.", min=1)] = 224,
+    device: DeviceOption = "auto",
+    as_json: JsonOption = False,
+) -> None:
+    """Measure a few steps of a recipe on this machine and compute from them what a training takes."""
+    from stf_mamba.costs import estimate_run
+    from stf_mamba.recipe import Recipe
+
+    loaded = Recipe.load(recipe)
+    n_clips = _videos_of_an_epoch(loaded, videos, real_videos) * clips_per_video
+    fraction = loaded.data.validation_fraction
+    n_validation = (validation or math.ceil(videos * fraction / (1 - fraction))) * clips_per_video
+    if cache and loaded.data.views is None:
+        raise UsageError(f"{recipe} draws new views in every epoch, which no cache can hold; set data.views in it")
+    with wrong_values_are_wrong_usage():
+        result = estimate_run(loaded, n_clips, n_validation, device, processes, size_px)
+    if cache and result.cache is None:
+        raise UsageError(f"{recipe} trains every block of the encoder; there is no frozen output to keep")
+    result = result if cache else replace(result, cache=None)
+    if as_json:
+        typer.echo(json.dumps(result.to_json(), indent=2))
+    else:
+        _print_estimate(result)
+
+
+def _seeds(text: str) -> list[int]:
+    try:
+        return [int(part) for part in text.split(",")]
+    except ValueError:
+        raise UsageError(
+            f"--seeds is {text!r}, expected whole numbers with commas between them, such as 42,43"
+        ) from None
+
+
+def _print_summary(summary: Summary) -> None:
+    typer.echo(
+        f"{summary.recipe} on {summary.dataset}: {summary.folds} folds × {len(summary.seeds)} seeds, "
+        f"{summary.grouping} held out, {summary.select} epoch"
+    )
+    typer.echo("  seed  fold  epoch    AUC  validation AUC  threshold  real  fake")
+    for fold in summary.by_fold:
+        typer.echo(
+            f"  {fold.seed:>4}  {fold.fold:>4}  {fold.epoch:>5}  {fold.auc:.3f}  {fold.validation_auc:>14.3f}  "
+            f"{fold.threshold:>9.3f}  {fold.n_real:>4}  {fold.n_fake:>4}"
+        )
+    for figure in (summary.mean_fold_auc, summary.pooled_auc, summary.ensemble_auc):
+        typer.echo(f"  {figure}")
+    if summary.seed_deviation is not None:
+        typer.echo(f"  standard deviation of the seeds' mean fold AUC {summary.seed_deviation:.3f}")
+    typer.echo(f"  at the threshold by {summary.threshold_rule}: {summary.detection_rate}")
+    typer.echo(f"  {summary.false_positive_rate}")
+    typer.echo(f"  {summary.control_rate or 'control: not run'}")
+    if summary.not_analysable:
+        typer.echo(f"  {len(summary.not_analysable)} videos not analysable, in no figure")
+
+
+def _print_comparison(comparison: Comparison) -> None:
+    typer.echo(f"{comparison.name_a} − {comparison.name_b}, the same videos")
+    typer.echo(f"  mean fold AUC {_difference(comparison.mean_fold_auc)}")
+    typer.echo(f"  pooled AUC {_difference(comparison.ensemble_auc)}")
+    test = comparison.delong
+    typer.echo(
+        f"  pooled AUC as if all videos were independent (DeLong) {test.difference:+.3f} "
+        f"[{test.low:+.3f}, {test.high:+.3f}], p {test.p:.3f}"
+    )
+
+
+def _difference(found: BootstrapDifference) -> str:
+    text = f"{found.value_a:.3f} − {found.value_b:.3f} = {found.difference:+.3f}"
+    if found.low is None or found.high is None or found.p is None:
+        return f"{text}, no interval: too few groups of people ({found.clusters})"
+    return f"{text} [{found.low:+.3f}, {found.high:+.3f}], p {found.p:.3f} ({found.clusters} groups of people)"
+
+
+def _videos_of_an_epoch(recipe: Recipe, videos: int, real_videos: int | None) -> int:
+    """Videos that an epoch shows, with the pseudo-fakes that are made of real ones."""
+    fakes = recipe.data.fakes
+    if (fakes == "both") != (real_videos is not None):
+        raise UsageError(
+            f"data.fakes is {fakes!r} in this recipe; --real-videos N belongs to 'both', where a pseudo-fake of each "
+            "of the N real videos is added"
+        )
+    if real_videos is not None and real_videos > videos:
+        raise UsageError(f"--real-videos is {real_videos}, expected at most the {videos} of --videos")
+    return videos + (real_videos or 0) if fakes != "pseudo" else 2 * videos
+
+
+def _print_estimate(result: CostEstimate) -> None:
+    memory = "unknown" if result.memory_bytes is None else f"{result.memory_bytes / GB:.1f} GB"
+    typer.echo(
+        f"{result.recipe} on {result.device} ({result.precision}, processes: {result.processes}): "
+        f"{result.epochs} epochs of {result.n_clips} clips, {result.n_validation} clips to validate"
+    )
+    for number, step in enumerate(result.steps, start=1):
+        typer.echo(
+            f"  phase {number}: a step takes {step.step_s:.3f} s a clip, {step.prefix_s:.3f} s of it in frozen blocks; "
+            f"scoring {step.scoring_s:.3f} s, augmentation and pseudo-fakes {step.making_s:.3f} s"
+        )
+    typer.echo(f"  training {result.training_hours:.2f} h, validation {result.validation_hours:.2f} h")
+    typer.echo(
+        f"  memory {memory} with {result.micro_batch} clips at once; clips on disk {result.clips_bytes / GB:.1f} GB"
+    )
+    if result.cache is not None:
+        kept = result.cache
+        typer.echo(
+            f"  with a cache of {kept.views} views: {kept.disk_bytes / GB:.1f} GB, {kept.filling_hours:.2f} h to fill, "
+            f"training {kept.training_hours:.2f} h"
+        )
+    typer.echo("  measured on drawn clips; reading from disk and talk between processes are not in it")

@@ -1,0 +1,386 @@
+"""Grouped cross-validation: every video is scored by models that saw neither its people nor their donors.
+
+    OUT/settings.json                        what the folds are made with; another command's folder is refused
+    OUT/seed-42/fold-1/run/                  the training run
+    OUT/seed-42/fold-1/validation.csv        inner validation videos
+    OUT/seed-42/fold-1/control-NAME.csv      real videos of another data set
+    OUT/seed-42/fold-1/predictions.csv       the held-out videos
+    OUT/cross-validation.json, *.csv         the figures, and the out-of-fold scores that they are computed from
+
+Each fold is held out once. Where swaps link nearly everybody (FaceForensics++ with few donors), whole components of
+linked people make no even folds; the grouping ``people`` then holds out people and leaves out of a fold's training
+whatever else shows them or their donors. An inner validation part is taken from the other folds by the same rule;
+epoch, threshold and scale are chosen there, and the held-out videos are looked at once, at the end.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, fields, replace
+from pathlib import Path
+from typing import Literal, Self
+
+from stf_mamba.cached_items import CachePlace, TokensAsStored
+from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.crossvalidation_figures import summarise
+from stf_mamba.datasets.listing import first_few
+from stf_mamba.datasets.people_folds import people_folds
+from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split, require_disjoint
+from stf_mamba.errors import DatasetError, LeakError, RunError
+from stf_mamba.evaluation import Part, entries_of_part, predict, protocol_stamp
+from stf_mamba.metrics import RESAMPLES
+from stf_mamba.models.detector import ClipDetector, build_detector
+from stf_mamba.models.weights import load_model_weights, save_state_dict
+from stf_mamba.out_of_fold import CrossValidation, FoldPredictions, Grouping, ThresholdRule
+from stf_mamba.predictions import Predictions
+from stf_mamba.recipe import Recipe
+from stf_mamba.records import REAL, JsonRecord, VideoRecord
+from stf_mamba.runs import Run, choose_device
+from stf_mamba.seeds import derive_seed
+from stf_mamba.training import Watcher, train
+from stf_mamba.training_folder import read_state
+from stf_mamba.video import sha256_of
+
+Select = Literal["best", "last"]
+
+Reporter = Callable[[FoldPredictions], None]
+
+
+@dataclass(frozen=True)
+class PlannedFold:
+    """One training: its seed, the number of the fold that it holds out (from 1), and who is where."""
+
+    seed: int
+    number: int
+    split: Split
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, below the cross-validation's folder."""
+        return Path(f"seed-{self.seed}") / f"fold-{self.number}"
+
+
+@dataclass(frozen=True)
+class CrossValidationSettings(JsonRecord):
+    """What decides the scores of the folds. Further seeds and another control may be added to the same folder.
+
+    Attributes:
+        recipe: its seed draws the folds; each training has a seed of its own.
+        videos_sha256: hash of the ids, labels, people and files of the usable videos.
+    """
+
+    recipe: Recipe
+    dataset: str
+    videos_sha256: str
+    clip_settings: str
+    grouping: Grouping
+    folds: int
+    select: Select
+    encoder_weights_sha256: str | None
+
+    @classmethod
+    def load(cls, path: Path) -> Self:
+        """The settings that ``save`` wrote.
+
+        Raises:
+            RunError: unreadable.
+        """
+        try:
+            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
+        except (OSError, ValueError) as error:
+            raise RunError(f"cannot read {path}: {str(error).splitlines()[0]}; choose another --out") from error
+
+
+def cross_validate(
+    recipe: Recipe,
+    store: ClipStore,
+    manifest: Manifest,
+    out: str | os.PathLike[str],
+    folds: int = 4,
+    seeds: Sequence[int] = (42,),
+    encoder_weights: str | os.PathLike[str] | None = None,
+    from_scratch: bool = False,
+    device: str = "auto",
+    grouping: Grouping = "components",
+    select: Select = "best",
+    threshold: ThresholdRule = "specificity",
+    control: Manifest | None = None,
+    watcher: Watcher | None = None,
+    on_fold: Reporter = lambda fold: None,
+    resamples: int = RESAMPLES,
+    cache: CachePlace | None = None,
+) -> CrossValidation:
+    """Train and score every fold with every seed, or what is missing of it; then the figures of all.
+
+    Args:
+        store, manifest: prepared clips and the data set whose videos they are; unlabelled videos are left out.
+        out: folder of the cross-validation. The same call continues what was interrupted.
+        folds: drawn by the recipe's own seed, so that recipes with the same one can be compared fold by fold.
+        seeds: of the trainings; each has an inner validation part of its own, of ``data.validation_fraction``.
+        grouping: ``components`` never cuts linked people apart and resamples components for the intervals; ``people``
+            holds out people, leaves what links them to others out of training, and resamples people.
+        select: ``best`` scores the epoch with the best AUC on the inner validation videos, ``last`` the last one, in
+            which these videos decide nothing but threshold and scale.
+        threshold: how the flagging threshold is chosen on the inner validation videos (``choose_threshold``).
+        control: real videos of other people, with clips in the same store, for a false-positive rate.
+        watcher: follows each training; its messages say which one begins.
+        on_fold: called with each fold's predictions as they are there, those of an earlier call included.
+        cache: where the output of the encoder's frozen blocks is kept, shared by the folds of a seed; ``None`` computes
+            it anew each time. The recipe needs ``data.views`` for it.
+
+    Returns:
+        The result, which was also saved in ``out``.
+
+    Raises:
+        ValueError: no seeds, or one twice.
+        DatasetError: a fold or its inner validation part would lack real or fake videos, or the control holds fakes.
+        LeakError: two parts share a file, or the control shows people of the data set.
+        RunError: ``out`` holds something else.
+        WeightsError, UsageError: as ``train``.
+        KeyboardInterrupt: after the running training saved its state.
+    """
+    plan = plan_folds(manifest, folds, seeds, recipe.data.validation_fraction, recipe.seed, grouping)
+    if control is not None:
+        _require_strangers(control, manifest)
+    settings = recipe, store, manifest, Path(out), encoder_weights, from_scratch, device, select, control, watcher
+    job = _Job(*settings, cache)
+        recipe, store, manifest, Path(out), encoder_weights, from_scratch, device, select, control, watcher, cache
+    )
+    _open(job, folds, grouping)
+    done = []
+    for planned in plan:
+        done.append(_predictions_of(job, planned, folds))
+        on_fold(done[-1])
+    missing = [entry.record.video_id for entry in _labelled(manifest) if not entry.clips]
+    result = summarise(recipe.name, manifest.name, select, done, threshold, grouping, missing, resamples)
+    result.save(job.out)
+    return result
+
+
+def plan_folds(
+    manifest: Manifest,
+    folds: int,
+    seeds: Sequence[int],
+    validation_fraction: float,
+    fold_seed: int,
+    grouping: Grouping = "components",
+) -> list[PlannedFold]:
+    """The splits of all trainings, seed by seed: a fold as test, the rest as train and inner validation.
+
+    Every part is disjoint from the others in people, donors and files.
+
+    Raises:
+        ValueError: no seeds, one twice, fewer than two folds, or a fraction out of range.
+        DatasetError: a fold or an inner validation part would lack real or fake videos.
+        LeakError: two parts share a file.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds are {list(seeds)}, expected at least one and each once")
+    entries = [entry for entry in _labelled(manifest) if entry.clips]
+    records = [entry.record for entry in entries]
+    files = {entry.record.video_id: entry.sha256 for entry in entries if entry.sha256 is not None}
+    held_out = (grouped_folds if grouping == "components" else people_folds)(records, folds, fold_seed)
+    plan = []
+    for seed in seeds:
+        for number, fold in enumerate(held_out, start=1):
+            rest = [record for record in records if fold.part_of(record.video_id) == "train"]
+            try:
+                inner = _inner_split(rest, validation_fraction, seed, grouping)
+            except DatasetError as error:
+                raise DatasetError(
+                    f"seed {seed}, fold {number} of {folds}: the videos outside the fold cannot be divided into "
+                    f"training and inner validation. {error}"
+                ) from error
+            split = Split(f"seed-{seed}-{fold.name}", inner.train, inner.validation, fold.validation)
+            require_disjoint(split, records, files)
+            plan.append(PlannedFold(seed, number, split))
+    return plan
+
+
+def _inner_split(records: Sequence[VideoRecord], validation_fraction: float, seed: int, grouping: Grouping) -> Split:
+    """Training and validation part of the videos outside a fold, drawn by the training's seed."""
+    if grouping == "components":
+        return identity_disjoint_split(records, validation_fraction, seed=seed)
+    parts = people_folds(records, max(2, round(1 / validation_fraction)), seed)
+    return parts[derive_seed("inner validation", seed) % len(parts)]
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What every fold has in common."""
+
+    recipe: Recipe
+    store: ClipStore
+    manifest: Manifest
+    out: Path
+    encoder_weights: str | os.PathLike[str] | None
+    from_scratch: bool
+    device: str
+    select: Select
+    control: Manifest | None
+    watcher: Watcher | None
+    cache: CachePlace | None
+
+
+def _predictions_of(job: _Job, planned: PlannedFold, folds: int) -> FoldPredictions:
+    """One fold's predictions: read where they are complete, otherwise made, after training what is not trained."""
+    folder = job.out / planned.folder
+    wanted: dict[str, tuple[Manifest, Part]] = {"validation.csv": (job.manifest, "validation")}
+    if job.control is not None:
+        wanted[f"control-{job.control.name}.csv"] = (job.control, "all")
+    wanted["predictions.csv"] = (job.manifest, "test")  # last, because it makes the fold look finished
+    missing = [name for name in wanted if not (folder / name).is_file()]
+    if missing:
+        run = _trained(job, planned, folds)
+        model, device = _model(job, run, folder), choose_device(job.device)
+        tokens_of = None if job.cache is None else TokensAsStored(job.cache, model, run.recipe, job.store)
+        frames = run.recipe.data.frames
+        for name in missing:
+            manifest, part = wanted[name]
+            entries = entries_of_part(run, manifest, part)
+            stamp = {
+                **protocol_stamp(run, job.store, manifest, part, len(entries)),
+                **_origin(job, run, planned, folds),
+            }
+            predictions = predict(model, job.store, entries, frames, device, None, stamp, tokens_of=tokens_of)
+            predictions.save(folder / name)
+    read = {name: Predictions.load(folder / name) for name in wanted}
+    epoch = int(read["predictions.csv"].stamp["epoch"])
+    control = read[f"control-{job.control.name}.csv"] if job.control is not None else None
+    if job.control is not None and control is not None:
+        _require_same_videos(folder / f"control-{job.control.name}.csv", control, job.control.entries)
+    return FoldPredictions(
+        planned.seed, planned.number, epoch, read["validation.csv"], read["predictions.csv"], control
+    )
+
+
+def _trained(job: _Job, planned: PlannedFold, folds: int) -> Run:
+    """The fold's complete run. What only resuming needs is removed from it."""
+    folder = job.out / planned.folder
+    place = folder / "run"
+    if (place / "environment.json").is_file() and (run := Run.load(place)).is_complete and not _resumable(run):
+        return run
+    if job.watcher is not None:
+        job.watcher.on_message(f"seed {planned.seed}, fold {planned.number} of {folds}: {place}")
+    recipe = replace(job.recipe, seed=planned.seed)
+    run = train(
+        recipe,
+        job.store,
+        job.manifest,
+        place,
+        job.encoder_weights,
+        job.from_scratch,
+        planned.split,
+        job.device,
+        job.watcher,
+        *(() if job.cache is None else job.cache),
+    )
+    state = read_state(place)
+    assert state is not None
+    if job.select == "last":
+        save_state_dict(state["model"], folder / "last.safetensors")
+    (place / "state.pt").unlink()
+    return run
+
+
+def _resumable(run: Run) -> bool:
+    return (run.folder / "state.pt").is_file()
+
+
+def _model(job: _Job, run: Run, folder: Path) -> ClipDetector:
+    device = choose_device(job.device)
+    if job.select == "best":
+        return run.model(device)
+    model = build_detector(run.recipe)
+    load_model_weights(model, folder / "last.safetensors")
+    return model.to(device).eval()
+
+
+def _origin(job: _Job, run: Run, planned: PlannedFold, folds: int) -> dict[str, str]:
+    """What the stamp says of the weights and the fold."""
+    stamp = {"fold": f"{planned.number} of {folds}"}
+    if job.select == "best":
+        best = [entry["epoch"] for entry in run.history() if entry["best"]][-1]
+        return {**stamp, "epoch": str(best + 1), "selected_on": "inner validation part of the training folds"}
+    return {
+        **stamp,
+        "epoch": str(run.recipe.epochs),
+        "selected_on": "nothing, the last epoch",
+        "weights_sha256": sha256_of(job.out / planned.folder / "last.safetensors"),
+    }
+
+
+def _open(job: _Job, folds: int, grouping: Grouping) -> None:
+    """Write the settings of a new folder, or check that an old one has the same."""
+    listed = [
+        [entry.record.video_id, entry.record.label, sorted(entry.record.identities), entry.sha256]
+        for entry in _labelled(job.manifest)
+        if entry.clips
+    ]
+    settings = CrossValidationSettings(
+        recipe=job.recipe,
+        dataset=job.manifest.name,
+        videos_sha256=hashlib.sha256(json.dumps(sorted(listed)).encode()).hexdigest(),
+        clip_settings=job.store.settings.key,
+        grouping=grouping,
+        folds=folds,
+        select=job.select,
+        encoder_weights_sha256=None if job.encoder_weights is None else sha256_of(job.encoder_weights),
+    )
+    path = job.out / "settings.json"
+    if path.is_file():
+        before = CrossValidationSettings.load(path)
+        differing = [
+            field.name for field in fields(settings) if getattr(before, field.name) != getattr(settings, field.name)
+        ]
+        if differing:
+            raise RunError(
+                f"{job.out} holds a cross-validation with another {' and '.join(differing)}; choose another --out, or "
+                "repeat the command that started it to continue"
+            )
+        return
+    foreign = sorted(p.name for p in job.out.glob("[!.]*"))  # nothing where there is no folder
+    if foreign:
+        raise RunError(f"{job.out} holds {first_few(foreign)} and is no cross-validation; choose another --out")
+    try:
+        job.out.mkdir(parents=True, exist_ok=True)
+        settings.save(path)
+    except OSError as error:
+        raise RunError(f"cannot write the folder {job.out}: {error}; choose another --out") from error
+
+
+def _require_strangers(control: Manifest, manifest: Manifest) -> None:
+    """The control is real throughout and shows nobody of the data set: each of them trains in some fold."""
+    fakes = [entry.record.video_id for entry in control.entries if entry.record.label != REAL]
+    if fakes:
+        raise DatasetError(
+            f"{len(fakes)} of {len(control.entries)} videos of the control {control.name} are not labelled real: "
+            f"{first_few(fakes)}; a false-positive rate needs real videos only"
+        )
+    people = {person for entry in manifest.entries for person in entry.record.identities}
+    files = {entry.sha256 for entry in manifest.entries if entry.sha256 is not None}
+    known = [
+        entry.record.video_id
+        for entry in control.entries
+        if people.intersection(entry.record.identities) or entry.sha256 in files
+    ]
+    if known:
+        raise LeakError(
+            f"{len(known)} of {len(control.entries)} videos of the control {control.name} show people or files of "
+            f"{manifest.name}: {first_few(known)}; a model would be tested on what it was trained on. Leave them out."
+        )
+
+
+def _require_same_videos(path: Path, predictions: Predictions, entries: Sequence[ManifestEntry]) -> None:
+    if [row.video_id for row in predictions.rows] != [entry.record.video_id for entry in entries]:
+        raise RunError(
+            f"{path} holds {len(predictions.rows)} videos, the control now has {len(entries)} or others; remove the "
+            "file and repeat the command to score it again"
+        )
+
+
+def _labelled(manifest: Manifest) -> list[ManifestEntry]:
+    return [entry for entry in manifest.entries if entry.record.label is not None]

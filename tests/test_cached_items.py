@@ -1,0 +1,93 @@
+"""Training from a cache of the frozen blocks is training without one, bit by bit, and only cheaper."""
+
+from dataclasses import replace
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stf_mamba.errors import UsageError
+from stf_mamba.models.encoders import VitEncoder
+from stf_mamba.recipe import AugmentRecipe, DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.training import Watcher, train
+from synthetic import FRAMES, synthetic_store
+
+CLOCK = ("clips_per_s", "seconds", "validation_seconds")
+
+RECIPE = Recipe(
+    name="tiny",
+    encoder=EncoderRecipe("vit_miniature", 1),
+    temporal=TemporalRecipe("hydra", 1, 64),
+    data=DataRecipe(frames=FRAMES, batch_size=5, validation_fraction=0.5, views=2),
+    augment=AugmentRecipe(noise=1.0),
+    phases=(PhaseRecipe(3, 1, 1e-4, 1e-3),),
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return synthetic_store(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.mark.parametrize("head", ["variance", "content"])
+def test_the_cache_changes_nothing(prepared, tmp_path, head):
+    recipe = replace(RECIPE, head=HeadRecipe(head))
+    plain = train(recipe, *prepared, tmp_path / "plain")
+    cached = train(recipe, *prepared, tmp_path / "cached", cache=tmp_path / "cache")
+    assert _without_clock(cached.history()) == _without_clock(plain.history())
+    expected, found = load_file(plain.weights_path), load_file(cached.weights_path)
+    assert found.keys() == expected.keys()
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+
+
+def test_a_stop_and_a_second_run_compute_no_frame_again(prepared, tmp_path, monkeypatch):
+    whole = train(RECIPE, *prepared, tmp_path / "whole", cache=tmp_path / "cache")
+    computed = []
+    prefix = VitEncoder.prefix
+    monkeypatch.setattr(VitEncoder, "prefix", lambda self, frames: computed.append(1) or prefix(self, frames))
+
+    class StoppedError(Exception):
+        pass
+
+    def stop(report):
+        if (report.epoch, report.step) == (1, 1):
+            raise StoppedError
+
+    with pytest.raises(StoppedError):
+        train(RECIPE, *prepared, tmp_path / "again", cache=tmp_path / "cache", watcher=Watcher(on_step=stop))
+    again = train(RECIPE, *prepared, tmp_path / "again", cache=tmp_path / "cache")
+    assert computed == []
+    assert _without_clock(again.history()) == _without_clock(whole.history())
+
+
+def test_the_size_is_told_before_and_the_progress_while_it_fills(prepared, tmp_path):
+    events = []
+    watcher = Watcher(on_message=events.append, on_cached=lambda done, missing: events.append((done, missing)))
+    train(RECIPE, *prepared, tmp_path / "run", cache=tmp_path / "cache", watcher=watcher)
+    size, *rest = events
+    assert "to write" in size
+    missing = rest[0][1]
+    assert [event for event in rest if isinstance(event, tuple)] == [(n, missing) for n in range(1, missing + 1)]
+
+
+def test_a_shorter_storage_type_tells_its_error(prepared, tmp_path):
+    messages = []
+    cache = {"cache": tmp_path / "cache", "cache_storage": "bfloat16"}
+    train(RECIPE, *prepared, tmp_path / "run", **cache, watcher=Watcher(on_message=messages.append))
+    assert any("bfloat16" in message and "log-variance" in message for message in messages)
+
+
+def test_endless_views_cannot_be_cached(prepared, tmp_path):
+    recipe = replace(RECIPE, data=replace(RECIPE.data, views=None))
+    with pytest.raises(UsageError, match=r"give data\.views"):
+        train(recipe, *prepared, tmp_path / "run", cache=tmp_path / "cache")
+
+
+def test_nothing_frozen_cannot_be_cached(prepared, tmp_path):
+    recipe = replace(RECIPE, encoder=replace(RECIPE.encoder, trainable_blocks=4))
+    with pytest.raises(UsageError, match=r"lower encoder\.trainable_blocks"):
+        train(recipe, *prepared, tmp_path / "run", cache=tmp_path / "cache")
+
+
+def _without_clock(history):
+    return [{key: value for key, value in epoch.items() if key not in CLOCK} for epoch in history]
