@@ -152,6 +152,13 @@ def test_more_frames_than_the_clips_have_are_refused_before_anything_is_written(
     assert not (tmp_path / "run").exists()
 
 
+def test_crops_of_another_size_are_refused_before_anything_is_written(prepared, tmp_path):
+    recipe = replace(RECIPE, encoder=EncoderRecipe("efficientnet_b4_sbi", 0))
+    with pytest.raises(UsageError, match=r"takes crops of 380 × 380 px, got \(224, 224\); prepare .* --size 380"):
+        train(recipe, *prepared, tmp_path / "run", from_scratch=True)
+    assert not (tmp_path / "run").exists()
+
+
 def test_a_gradient_that_is_not_finite_leaves_a_clean_state(prepared, tmp_path, monkeypatch):
     monkeypatch.setattr("torch.nn.utils.clip_grad_norm_", lambda parameters, largest: torch.tensor(float("nan")))
     with pytest.raises(RunError, match="the gradient's norm is nan"):

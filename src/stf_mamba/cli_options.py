@@ -75,6 +75,14 @@ class ThresholdName(StrEnum):
     YOUDEN = "youden"
 
 
+class CacheStorage(StrEnum):
+    """Type in which a cache keeps tokens, as an option."""
+
+    FLOAT32 = "float32"
+    FLOAT16 = "float16"
+    BFLOAT16 = "bfloat16"
+
+
 DeviceOption = Annotated[str, typer.Option("--device", help="cpu, cuda, cuda:1, ... or auto.")]
 FaceModelOption = Annotated[
     Path | None, typer.Option("--face-model", help="A YuNet .onnx file; the built-in detector (MTCNN) without it.")
@@ -88,6 +96,13 @@ SettingsOption = Annotated[
 ClipsOption = Annotated[Path, typer.Option("--clips", help="The folder that stf prepare filled.")]
 EncoderWeightsOption = Annotated[Path | None, typer.Option("--weights", help="Pretrained weights of the encoder.")]
 FromScratchOption = Annotated[bool, typer.Option("--from-scratch", help="Start from random values instead.")]
+CacheOption = Annotated[
+    Path | None,
+    typer.Option("--cache", help="Keep the frozen blocks' output here: computed once, shared between runs."),
+]
+CacheStorageOption = Annotated[
+    CacheStorage, typer.Option("--cache-storage", help="A shorter type takes half the disk and costs precision.")
+]
 JsonOption = Annotated[bool, typer.Option("--json", help="Print the result as JSON on stdout.")]
 
 

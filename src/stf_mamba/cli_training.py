@@ -11,6 +11,9 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stf_mamba.cli_options import (
+    CacheOption,
+    CacheStorage,
+    CacheStorageOption,
     ClipsOption,
     DatasetNameOption,
     DeviceOption,
@@ -27,7 +30,7 @@ from stf_mamba.cli_options import (
     wrong_values_are_wrong_usage,
 )
 from stf_mamba.errors import UsageError
-from stf_mamba.progress import progress_bar, training_progress
+from stf_mamba.progress import progress_bar, stderr, training_progress
 
 if TYPE_CHECKING:
     from stf_mamba.auc_statistics import BootstrapDifference
@@ -53,6 +56,8 @@ def train(
     dataset: DatasetNameOption = None,
     settings: SettingsOption = None,
     device: DeviceOption = "auto",
+    cache: CacheOption = None,
+    cache_storage: CacheStorageOption = CacheStorage.FLOAT32,
 ) -> None:
     """Train a recipe on prepared clips. Run it again to continue after a stop."""
     from stf_mamba.distributed import is_main
@@ -63,7 +68,9 @@ def train(
     store, manifest = open_clips(clips, dataset, settings)
     chosen = None if split is None else load_split(split, [entry.record for entry in manifest.entries])
     with training_progress(loaded.epochs) as watcher:
-        run = train_recipe(loaded, store, manifest, out, weights, from_scratch, chosen, device, watcher)
+        run = train_recipe(
+            loaded, store, manifest, out, weights, from_scratch, chosen, device, watcher, cache, cache_storage.value
+        )
     best = max(run.history(), key=lambda entry: (entry["validation_auc"], -entry["validation_loss"]))
     if is_main():
         typer.echo(
@@ -92,6 +99,8 @@ def crossvalidate(
     control: Annotated[
         str | None, typer.Option("--control", help="A prepared data set of real videos of others: false positives.")
     ] = None,
+    cache: CacheOption = None,
+    cache_storage: CacheStorageOption = CacheStorage.FLOAT32,
     compare: Annotated[
         Path | None, typer.Option("--compare", help="Folder of another cross-validation of the same videos.")
     ] = None,
@@ -101,6 +110,7 @@ def crossvalidate(
     as_json: JsonOption = False,
 ) -> None:
     """Score each fold by models that saw nobody in it, shown or donor. Run it again to continue after a stop."""
+    from stf_mamba.cached_items import CachePlace
     from stf_mamba.crossvalidation import cross_validate
     from stf_mamba.crossvalidation_figures import compare as compare_results
     from stf_mamba.crossvalidation_figures import plot_cross_validation
@@ -126,17 +136,18 @@ def crossvalidate(
             store,
             manifest,
             out,
-            folds,
-            drawn,
-            weights,
-            from_scratch,
-            device,
-            grouping.value,
-            select.value,
-            threshold.value,
-            None if control is None else store.manifest(control),
-            watcher,
-            on_fold,
+            folds=folds,
+            seeds=drawn,
+            encoder_weights=weights,
+            from_scratch=from_scratch,
+            device=device,
+            grouping=grouping.value,
+            select=select.value,
+            threshold=threshold.value,
+            control=None if control is None else store.manifest(control),
+            watcher=watcher,
+            on_fold=on_fold,
+            cache=None if cache is None else CachePlace(cache, cache_storage.value),
         )
     save_figure(plot_cross_validation([result]), out / "cross-validation.png")
     with wrong_values_are_wrong_usage():
@@ -178,6 +189,7 @@ def estimate(
     n_validation = (validation or math.ceil(videos * fraction / (1 - fraction))) * clips_per_video
     if cache and loaded.data.views is None:
         raise UsageError(f"{recipe} draws new views in every epoch, which no cache can hold; set data.views in it")
+    stderr().print("measuring a few steps of every phase")
     with wrong_values_are_wrong_usage():
         result = estimate_run(loaded, n_clips, n_validation, device, processes, size_px)
     if cache and result.cache is None:

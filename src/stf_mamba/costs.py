@@ -172,6 +172,7 @@ def measure_step(
 ) -> StepCost:
     """The cost of a phase's steps with so many clips at once, after a step that warms up."""
     model = build_detector(recipe).to(device).train()
+    model.encoder.require_crop_size(size_px, size_px)
     precision = autocast_dtype(device, recipe.optimiser.precision)
     optimiser = PhaseOptimiser(model, recipe, phase, torch.ones(2), device, precision)
     frames = torch.stack([_drawn_clip(recipe, size_px, number) for number in range(clips)])  # (B, T, 3, H, W)

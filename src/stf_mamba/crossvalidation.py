@@ -145,8 +145,7 @@ def cross_validate(
     plan = plan_folds(manifest, folds, seeds, recipe.data.validation_fraction, recipe.seed, grouping)
     if control is not None:
         _require_strangers(control, manifest)
-    settings = recipe, store, manifest, Path(out), encoder_weights, from_scratch, device, select, control, watcher
-    job = _Job(*settings, cache)
+    job = _Job(
         recipe, store, manifest, Path(out), encoder_weights, from_scratch, device, select, control, watcher, cache
     )
     _open(job, folds, grouping)

@@ -19,7 +19,7 @@ from stf_mamba.evaluation import outcome_of, versions
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
 from stf_mamba.faces import cut_clips
 from stf_mamba.models.detector import ClipDetector, build_detector
-from stf_mamba.models.heads import VarianceHead
+from stf_mamba.models.heads import VarianceContentHead, VarianceHead
 from stf_mamba.models.weights import load_encoder_weights
 from stf_mamba.preparation import ClipRequest, find_clips
 from stf_mamba.recipe import Recipe
@@ -152,6 +152,11 @@ class Detector:
                 f"Highest-scoring face (track {track.track_id}): between {clip.start_s:.2f} and {clip.end_s:.2f} s its "
                 f"consistency varies {side} than in the average training clip (log-variance {clip.log_variance:.2f}, "
                 f"{deviations:+.1f} standard deviations)."
+            )
+        if not isinstance(head, VarianceHead) or isinstance(head, VarianceContentHead):
+            reasons.append(
+                f"Highest-scoring face (track {track.track_id}), from {clip.start_s:.2f} to {clip.end_s:.2f} s: this model "
+                "judges by what a face looks like (also, or alone), which the consistency curve does not show."
             )
         reasons.append(
             f"Its least consistent frame is at {clip.times_s[lowest]:.2f} s: cosine similarity "

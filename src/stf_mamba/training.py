@@ -67,7 +67,13 @@ from stf_mamba.training_folder import (
     write_weights,
 )
 from stf_mamba.training_reports import EpochReport, StepReport, Watcher
-from stf_mamba.training_requirements import checked_split, require_both_classes, require_frames, require_weights
+from stf_mamba.training_requirements import (
+    checked_split,
+    require_both_classes,
+    require_crop_size,
+    require_frames,
+    require_weights,
+)
 from stf_mamba.validation import Validation, validate
 
 __all__ = ["EpochReport", "StepReport", "Watcher", "parameter_groups", "rate_factor", "train"]
@@ -121,6 +127,7 @@ def train(
         require_frames(recipe, store)
         split = checked_split(split, recipe, manifest, watcher.on_message)
         model = build_detector(recipe)
+        require_crop_size(model, store)
         require_margin_possible(model, recipe)
         model.encoder.train_encoder(any(phase.encoder_lr > 0 for phase in recipe.phases))
         if encoder_weights is not None and not has_state(Path(out)):

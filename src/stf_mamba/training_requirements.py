@@ -11,6 +11,7 @@ from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.datasets.splits import Split, audit, identity_disjoint_split, require_disjoint
 from stf_mamba.errors import DatasetError, UsageError, WeightsError
+from stf_mamba.models.detector import ClipDetector
 from stf_mamba.models.encoders import ENCODERS
 from stf_mamba.recipe import Recipe
 from stf_mamba.records import FAKE, REAL
@@ -51,6 +52,19 @@ def require_frames(recipe: Recipe, store: ClipStore) -> None:
             f"the recipe wants clips of {recipe.data.frames} frames, those in {store.root} have "
             f"{store.settings.frames}; prepare clips with --frames {recipe.data.frames}"
         )
+
+
+def require_crop_size(model: ClipDetector, store: ClipStore) -> None:
+    """The stored crops have the size that the encoder takes.
+
+    Raises:
+        UsageError: they have another.
+    """
+    size_px = store.settings.faces.size_px
+    try:
+        model.encoder.require_crop_size(size_px, size_px)
+    except ValueError as error:
+        raise UsageError(str(error)) from None
 
 
 def require_both_classes(validation: Sequence[ManifestEntry]) -> None:

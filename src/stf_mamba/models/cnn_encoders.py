@@ -142,11 +142,7 @@ class CnnEncoder(FrameEncoder):
         Raises:
             ValueError: another crop size than the one that the network's weights are made for.
         """
-        if self.crop_px is not None and tuple(frames.shape[2:]) != (self.crop_px, self.crop_px):
-            raise ValueError(
-                f"{self.name} takes crops of {self.crop_px} × {self.crop_px} px, got {tuple(frames.shape[2:])}; "
-                f"prepare the clips with --size {self.crop_px}"
-            )
+        self.require_crop_size(frames.shape[2], frames.shape[3])
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trainable == 0):
             maps = self.normalised(frames)
             for module in self._modules_of(0, self.first_trainable):

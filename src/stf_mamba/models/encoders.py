@@ -124,6 +124,7 @@ class VitEncoder(FrameEncoder):
         super().__init__(name, spec, spec.create_network(depth=depth), depth, trainable_blocks)
         self.blocks = blocks
         self.token = token
+        self.crop_px = int(self.network.patch_embed.img_size[0])
         rows, columns = self.network.patch_embed.grid_size
         self.register_buffer("zones", zone_weights(rows, columns), persistent=False)
         self.train_encoder(True)
@@ -146,7 +147,12 @@ class VitEncoder(FrameEncoder):
             self.network.norm.requires_grad_(True)
 
     def prefix(self, frames: Tensor) -> Tensor:
-        """Tokens (N, 1 + patches, width) before the first trainable block."""
+        """Tokens (N, 1 + patches, width) before the first trainable block.
+
+        Raises:
+            ValueError: another crop size than the network's.
+        """
+        self.require_crop_size(frames.shape[2], frames.shape[3])
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trainable == 0):
             tokens = self.network.patch_embed(self.normalised(frames))
             tokens = self.network.norm_pre(self.network.patch_drop(self.network._pos_embed(tokens)))

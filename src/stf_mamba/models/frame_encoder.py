@@ -49,10 +49,12 @@ class FrameEncoder(nn.Module, ABC):
         network: timm's network.
         trainable_blocks: how many of its last parts train.
         first_trainable: number of the first part that trains; ``prefix`` ends before it.
+        crop_px: side of the only crops that it takes; ``None`` for any.
     """
 
     mean: Tensor
     std: Tensor
+    crop_px: int | None
 
     def __init__(self, name: str, spec: EncoderSpec, network: Any, parts: int, trainable_blocks: int) -> None:
         super().__init__()
@@ -84,6 +86,18 @@ class FrameEncoder(nn.Module, ABC):
     @abstractmethod
     def suffix(self, tokens: Tensor) -> Tensor:
         """Embeddings (N, D) from what ``prefix`` returns; ``tokens`` stay as they are."""
+
+    def require_crop_size(self, height_px: int, width_px: int) -> None:
+        """Crops of this size can enter.
+
+        Raises:
+            ValueError: they cannot.
+        """
+        if self.crop_px is not None and (height_px, width_px) != (self.crop_px, self.crop_px):
+            raise ValueError(
+                f"{self.name} takes crops of {self.crop_px} × {self.crop_px} px, got {(height_px, width_px)}; "
+                f"prepare the clips with --size {self.crop_px}"
+            )
 
     def forward(self, frames: Tensor) -> Tensor:
         """Embeddings (N, D) of frames (N, 3, H, W): uint8, or floats in [0, 1]; RGB."""
