@@ -155,8 +155,8 @@ class Detector:
             )
         if not isinstance(head, VarianceHead) or isinstance(head, VarianceContentHead):
             reasons.append(
-                f"Highest-scoring face (track {track.track_id}), from {clip.start_s:.2f} to {clip.end_s:.2f} s: this model "
-                "judges by what a face looks like (also, or alone), which the consistency curve does not show."
+                f"Highest-scoring face (track {track.track_id}), from {clip.start_s:.2f} to {clip.end_s:.2f} s: this "
+                "model judges by what a face looks like (also, or alone), which the consistency curve does not show."
             )
         reasons.append(
             f"Its least consistent frame is at {clip.times_s[lowest]:.2f} s: cosine similarity "

@@ -122,12 +122,12 @@ def test_an_unreadable_state_is_named_and_kept(home, run_copy):
     environment.write_text(json.dumps({**json.loads(environment.read_text()), "complete": False}))
     state = run_copy / "state.pt"
     state.write_bytes(state.read_bytes()[:-5000])
-    before = {path.name: path.read_bytes() for path in run_copy.iterdir()}
+    before = _contents(run_copy)
     refused = stf(*home.train_command, "--out", run_copy)
     assert refused.exit_code == 1
     assert f"cannot read {state}" in refused.error
     assert f"remove {run_copy} and train again" in refused.error
-    assert {path.name: path.read_bytes() for path in run_copy.iterdir()} == before
+    assert _contents(run_copy) == before
 
 
 def test_another_recipe_does_not_continue_a_run(home, run_copy, tmp_path):
@@ -200,3 +200,8 @@ def test_an_output_that_is_a_file_is_refused_and_kept(home, tmp_path, verb):
     assert refused.exit_code in (1, 2)
     assert str(out) in refused.error
     assert out.read_text() == "mine"
+
+
+def _contents(folder):
+    """Every file of a folder, by its path within it."""
+    return {path.relative_to(folder): path.read_bytes() for path in folder.rglob("*") if path.is_file()}

@@ -5,7 +5,7 @@ Hypothesis of the report: a generator leaves a fingerprint that persists across 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
@@ -60,7 +60,7 @@ def report_chromatic_autocorrelation(frames: UInt8Array) -> SignalResult:
 
 def chroma(frames: UInt8Array) -> Float32Array:
     """(2, T, H, W) float32 Cb and Cr, −128 … 128 grey levels, of frames (T, H, W, 3) uint8 RGB."""
-    return np.moveaxis(frames.astype(np.float32) @ CHROMA_WEIGHTS.T, -1, 0)
+    return cast("Float32Array", np.moveaxis(frames.astype(np.float32) @ CHROMA_WEIGHTS.T, -1, 0))
 
 
 def _autocorrelation(planes: Float32Array, region: BoolArray) -> SignalResult:
@@ -75,7 +75,8 @@ def _autocorrelation(planes: Float32Array, region: BoolArray) -> SignalResult:
             curve[pair] += float(np.mean((before * after)[part], dtype=np.float64)) / len(planes)
     if np.isnan(curve).all():
         raise UndefinedSignalError(
-            "the colour has no noise in any frame, so that its correlation is undefined; the video is grey or flat there"
+            "the planes have no noise in any pair of frames, so that its correlation is undefined; the picture is grey "
+            "or flat there, leave this clip out"
         )
     return SignalResult(
         float(np.nanmean(curve)), "correlation", curve, masked(products, region), "product of deviations"
@@ -85,4 +86,5 @@ def _autocorrelation(planes: Float32Array, region: BoolArray) -> SignalResult:
 def _standardised(residual: Float32Array, part: BoolArray) -> Float32Array:
     """(H, W) with mean 0 and variance 1 within ``part``; NaN throughout where there is no noise."""
     mean, deviation = residual[part].mean(dtype=np.float64), residual[part].std(dtype=np.float64)
-    return ((residual - mean) / (deviation if deviation >= LEAST_RESIDUAL else np.nan)).astype(np.float32)
+    scale = deviation if deviation >= LEAST_RESIDUAL else np.nan
+    return cast("Float32Array", ((residual - mean) / scale).astype(np.float32))

@@ -63,8 +63,8 @@ def require_region(region: BoolArray, what: str) -> BoolArray:
     pixels = region.sum(axis=(1, 2))
     if pixels.min() < SMALLEST_REGION_PX:
         raise UndefinedSignalError(
-            f"frame {int(pixels.argmin())} holds {int(pixels.min())} pixels of {what}, expected {SMALLEST_REGION_PX} or "
-            "more; the face is too small or lies outside the crop, leave this clip out"
+            f"frame {int(pixels.argmin())} holds {int(pixels.min())} pixels of {what}, expected "
+            f"{SMALLEST_REGION_PX} or more; the face is too small or lies outside the crop, leave this clip out"
         )
     return region
 
@@ -81,8 +81,8 @@ def _crop_from_aligned(landmarks_px: Float64Array) -> tuple[np.ndarray[tuple[int
     turn_and_scale = points @ centred.conj() / np.vdot(centred, centred).real
     if (np.abs(turn_and_scale) < 1e-6).any():
         raise ValueError(
-            f"landmarks {landmarks_px.shape} of frame {int(np.abs(turn_and_scale).argmin())} lie in one point, expected "
-            "two eyes, a nose and two mouth corners apart; leave this clip out"
+            f"landmarks {landmarks_px.shape} of frame {int(np.abs(turn_and_scale).argmin())} lie in one point, "
+            "expected two eyes, a nose and two mouth corners apart; leave this clip out"
         )
     return turn_and_scale, points.mean(axis=1) - turn_and_scale * template.mean()
 

@@ -5,7 +5,8 @@ Hypothesis of the report: a generated face moves otherwise than what surrounds i
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from itertools import pairwise
+from typing import TYPE_CHECKING, Any, cast
 
 import cv2
 import numpy as np
@@ -74,9 +75,8 @@ def dense_flow(frames: UInt8Array) -> Float32Array:
     """
     algorithm = cv2.DISOpticalFlow.create(cv2.DISOPTICAL_FLOW_PRESET_MEDIUM)
     greys = [cv2.cvtColor(frame, cv2.COLOR_RGB2GRAY) for frame in np.ascontiguousarray(frames)]
-    # Without a start of its own each pair is estimated afresh, not from the pair before.
-    flows = [algorithm.calc(before, after, None) for before, after in zip(greys[:-1], greys[1:], strict=True)]
-    return cast("Float32Array", np.stack(flows))
+    no_start: Any = None  # each pair is estimated afresh, not from the pair before
+    return np.stack([algorithm.calc(before, after, no_start) for before, after in pairwise(greys)]).astype(np.float32)
 
 
 def _mean_within(values: Float32Array, region: np.ndarray[tuple[int, ...], np.dtype[np.bool_]]) -> Float64Array:

@@ -1,7 +1,7 @@
 """The input that the report's own signals had: frames spread over a whole video, a fixed crop, a fixed rectangle.
 
-Kept so that the difference to consecutive frames of a tracked face is visible, not because it is recommended. The report
-states neither the crop's nor the rectangle's size; both are assumptions, and named as such.
+Kept so that the difference to consecutive frames of a tracked face is visible, not because it is recommended. The
+report states neither the crop's nor the rectangle's size; both are assumptions, and named as such.
 """
 
 from __future__ import annotations

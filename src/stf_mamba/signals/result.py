@@ -60,14 +60,14 @@ def require_clip(frames: UInt8Array, landmarks_px: Float64Array | None = None, a
         return
     if landmarks_px.shape != (len(frames), 5, 2):
         raise ValueError(
-            f"landmarks have the shape {landmarks_px.shape}, expected ({len(frames)}, 5, 2): five points (x, y) for each "
-            f"of the frames {frames.shape}"
+            f"landmarks have the shape {landmarks_px.shape}, expected ({len(frames)}, 5, 2): five points (x, y) for "
+            f"each of the frames {frames.shape}"
         )
     if not np.isfinite(landmarks_px).all():
         worst = int(np.argmin(np.isfinite(landmarks_px).all(axis=(1, 2))))
         raise ValueError(
-            f"landmarks {landmarks_px.shape} of frame {worst} are {landmarks_px[worst].tolist()}, expected finite numbers; "
-            "leave this clip out"
+            f"landmarks {landmarks_px.shape} of frame {worst} are {landmarks_px[worst].tolist()}, expected finite "
+            "numbers; leave this clip out"
         )
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import numpy as np
-import pywt
+import pywt  # type: ignore[import-untyped]
 
 from stf_mamba.signals.face_region import face_depth, require_region
 from stf_mamba.signals.result import SignalResult, luma, masked, require_clip
@@ -58,7 +58,8 @@ def wavelet_flicker(frames: UInt8Array, landmarks_px: Float64Array) -> SignalRes
 def report_wavelet_flicker(frames: UInt8Array) -> SignalResult:
     """The report's way: mean square of the HLL coefficients over the whole picture, on frames far apart.
 
-    The report says "3D-DWT temporal high-frequency energy". Assumed: Haar, one level, luma, mean square.
+    The report says "3D-DWT temporal high-frequency energy". Assumed: Haar, one level, luma, mean square. Curve and map
+    have an entry for each of the T / 2 disjoint pairs.
 
     Args:
         frames: (T, H, W, 3) uint8 RGB, as ``report_protocol.report_frames`` gives them.
@@ -74,7 +75,7 @@ def report_wavelet_flicker(frames: UInt8Array) -> SignalResult:
 
 
 def _hll(grey: Float32Array) -> Float32Array:
-    """(T / 2, H, W) float32 HLL coefficients of luma (T, H, W), T even, in units of flicker; each fills 2 × 2 pixels."""
+    """(T / 2, H, W) float32 HLL coefficients of luma (T, H, W), T even, as flicker; each fills 2 × 2 pixels."""
     height, width = grey.shape[1:]
     coefficients = pywt.dwtn(grey, WAVELET, mode="symmetric", axes=(0, 1, 2))["daa"]
     whole: Float32Array = coefficients.repeat(2, axis=1).repeat(2, axis=2)[:, :height, :width]
