@@ -112,7 +112,7 @@ def _score_with_sbi(
 
 def _published_stamp(checkpoint: Path, dataset: str, videos: int, settings: ClipSettings) -> dict[str, str]:
     """The protocol of a checkpoint that no run of ours made, in the words of ``evaluation.protocol_stamp``."""
-    from stf_mamba.evaluation import versions
+    from stf_mamba.evaluation import clip_stamp, versions
     from stf_mamba.scoring import AGGREGATION
     from stf_mamba.video import sha256_of
 
@@ -124,13 +124,7 @@ def _published_stamp(checkpoint: Path, dataset: str, videos: int, settings: Clip
         "aggregation": AGGREGATION,
         "score": "logit, higher is more suspicious",
         "frames": f"{settings.frames} of {settings.frames}, {settings.sampling}",
-        "window_s": str(settings.window_s),
-        "clips_per_track": str(settings.clips_per_track),
-        "crop_margin": str(settings.faces.margin),
-        "aligned": str(settings.faces.align),
-        "crop_px": str(settings.faces.size_px),
-        "face_detector": settings.detector,
-        "clip_settings": settings.key,
+        **clip_stamp(settings),
         "trained_on": "as published, not checked against these videos",
         "weights_sha256": sha256_of(checkpoint),
         "recipe": "published SBI checkpoint",

@@ -12,7 +12,7 @@ import torch
 
 from stf_mamba import distributed
 from stf_mamba.calibration import Calibration
-from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.errors import LeakError, UsageError
 from stf_mamba.models.detector import ClipDetector
@@ -144,13 +144,7 @@ def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part, v
         "aggregation": AGGREGATION,
         "score": "logit, higher is more suspicious",
         "frames": f"{run.recipe.data.frames} of {settings.frames}, {settings.sampling}",
-        "window_s": str(settings.window_s),
-        "clips_per_track": str(settings.clips_per_track),
-        "crop_margin": str(settings.faces.margin),
-        "aligned": str(settings.faces.align),
-        "crop_px": str(settings.faces.size_px),
-        "face_detector": settings.detector,
-        "clip_settings": settings.key,
+        **clip_stamp(settings),
         "trained_on": str(run.environment.get("dataset")),
         "selected_on": "validation part of the training data",
         "training_complete": str(run.is_complete),
@@ -161,6 +155,19 @@ def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part, v
         "recipe": run.recipe.name,
         "seed": str(run.recipe.seed),
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
+    }
+
+
+def clip_stamp(settings: ClipSettings) -> dict[str, str]:
+    """The part of a stamp that says how clips were cut, as text."""
+    return {
+        "window_s": str(settings.window_s),
+        "clips_per_track": str(settings.clips_per_track),
+        "crop_margin": str(settings.faces.margin),
+        "aligned": str(settings.faces.align),
+        "crop_px": str(settings.faces.size_px),
+        "face_detector": settings.detector,
+        "clip_settings": settings.key,
     }
 
 

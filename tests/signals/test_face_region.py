@@ -25,9 +25,7 @@ def test_the_region_is_carried_along_by_shift_scale_and_turn():
     np.testing.assert_allclose(moved[0, :90, 3:], face_depth(points, (96, 96))[0, 2:92, :-3], atol=1e-3)
     twice = (face_depth(2 * points, (192, 192)) > 0).sum()
     assert abs(twice / area - 4) < 0.1
-    turned = (95 - points[..., ::-1]) * np.array([1, -1]) + np.array(
-        [0, 95]
-    )  # a quarter turn about the picture's middle
+    turned = np.stack([95 - points[..., 1], points[..., 0]], axis=-1)  # a quarter turn clockwise about the middle
     quarter = face_depth(turned, (96, 96))[0]
     assert abs((quarter > 0).sum() / area - 1) < 0.03
     expected = np.rot90(face_depth(points, (96, 96))[0], -1)

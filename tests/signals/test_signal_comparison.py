@@ -33,11 +33,11 @@ def test_pairs_are_the_same_person_in_the_same_shot():
         *(row(f"p{number}", 0, float(number)) for number in range(6)),
         *(row(f"p{number}", 1, number + 0.5 + 0.1 * number) for number in range(6)),
         row("p0", 1, 9.5, donor="y"),  # the same real once more: counts by its mean
-        row("p1", 1, 99.0, donor="y", footage=other_shot),
-        row("p2", 1, 99.0, donor="y", footage=other_rate),
-        row("p3", 1, 99.0, donor="y", compression="c40"),
+        row("p1", 1, -99.0, donor="y", footage=other_shot),
+        row("p2", 1, -99.0, donor="y", footage=other_rate),
+        row("p3", 1, -99.0, donor="y", compression="c40"),
         row("p4", 1, None, donor="y"),
-        row("stranger", 1, 99.0),
+        row("stranger", 1, -99.0),
     ]
     (found,) = signal_statistics(table(*rows))
     differences = [(0.5 + 9.5) / 2, 0.6, 0.7, 0.8, 0.9, 1.0]
@@ -49,7 +49,7 @@ def test_pairs_are_the_same_person_in_the_same_shot():
         expected.high,
         pytest.approx(stats.wilcoxon(differences).pvalue),
     )
-    assert found.effect == 1
+    assert found.effect == 1  # any of the others would have brought a negative difference
 
 
 def test_a_fake_cut_a_little_shorter_still_has_its_real():
@@ -67,6 +67,8 @@ def test_without_partners_the_samples_are_compared_as_a_whole():
     expected = mann_whitney_test(fakes, reals)
     assert (found.design, found.n_pairs) == ("unpaired", None)
     assert (found.effect, found.p, found.auc) == (expected.effect, expected.p, pytest.approx(expected.auc))
+    inner = mann_whitney_test(fakes, reals, 0.9)  # two one-sided tests at 5 %
+    assert (found.equivalence_low, found.equivalence_high) == (inner.low, inner.high)
     assert found.auc_low < found.auc < found.auc_high
 
 

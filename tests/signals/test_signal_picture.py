@@ -25,8 +25,8 @@ def test_every_signal_has_its_maps_its_course_and_its_value_with_unit(measured):
     for result in results.values():
         assert any(f"value {result.value:.3g} {result.unit}" in title for title in titles)
         assert any(axes.get_ylabel() == result.map_unit for axes in figure.axes)
-        course = next(line for axes in figure.axes for line in axes.lines if len(line.get_ydata()) == len(result.curve))
-        assert course is not None
+        courses = (axes.lines[0].get_ydata() for axes in figure.axes if axes.lines)
+        assert any(np.array_equal(course, result.curve) for course in courses)
     shown = [image.get_array() for axes in figure.axes for image in axes.images if image.get_array().ndim == 2]
     drawn = [array for array in shown if array.shape == (96, 96)]
     assert len(drawn) == 2 * COLUMNS * len(results)  # a dim picture and a map each

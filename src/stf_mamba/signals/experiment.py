@@ -5,12 +5,11 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Iterator
 from functools import partial
+from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
-import cv2
 import numpy as np
-import pywt  # type: ignore[import-untyped]
 
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredClip, StoredVideo
 from stf_mamba.errors import RunError, VideoError
@@ -20,6 +19,8 @@ from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.report_protocol import report_frames
 from stf_mamba.signals.result import SignalResult, UndefinedSignalError
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
+
+LIBRARIES = ("numpy", "opencv-python-headless", "PyWavelets", "stf-mamba")
 
 Protocol = Literal["consecutive", "report"]
 Results = dict[str, list[SignalResult | str]]  # by signal: what its clips gave, the reason where it is undefined
@@ -69,7 +70,7 @@ def _stamp(store: ClipStore, manifest: Manifest, protocol: Protocol) -> dict[str
         "data set": manifest.name,
         "protocol": protocol,
         "clips": store.settings.key,
-        "versions": f"numpy {np.__version__}, opencv {cv2.__version__}, pywavelets {pywt.__version__}",
+        "versions": ", ".join(f"{name} {version(name)}" for name in LIBRARIES),
     }
 
 
