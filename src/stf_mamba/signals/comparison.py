@@ -53,7 +53,9 @@ class SignalStatistics(JsonRecord):
         detectable_effect: what the test finds with a power of 0.8 at Holm's strictest level; ``None`` if not even 1.
         power_at_margin: its power at an effect as large as ``margin``, at that level.
         equivalence_low, equivalence_high: interval of the effect at 1 − 2 alpha; inside ± ``margin`` it is equivalent
-            to none (two one-sided tests, each row at its own level).
+            to none (two one-sided tests, each row at its own level). Unpaired it also holds the interval from drawing
+            people, whichever reaches further.
+        verdict: found at a corrected p below alpha, unpaired only where the AUC's interval leaves out 0.5 as well.
     """
 
     signal: str
@@ -86,8 +88,9 @@ def signal_statistics(
     """Test each signal, method and compression: fakes against the reals of the same data set and compression.
 
     Paired where at least half of the fakes have their own real in the table: the same person in the same shot. Fakes
-    of one real count once, by their mean; fakes without their real are left out there. People who lent their faces to
-    several fakes tie those together; the tests do not know it, only the AUC's interval does.
+    of one real count once, by their mean; fakes without their real are left out there. The tests take videos for
+    independent, though people are in several: unpaired verdicts therefore ask the intervals from drawing people too. A
+    donor's face in several pairs is not allowed for.
 
     Args:
         margin: effects within ± ``margin`` count as absent.
@@ -99,7 +102,7 @@ def signal_statistics(
     groups = list(_groups(table.rows, paired))
     if not groups:
         raise ValueError("no method has two fakes and two reals with a value; measure more videos")
-    adjusted = holm([group.p(alpha) for group in groups]).tolist()
+    adjusted = holm([group.p() for group in groups]).tolist()
     return tuple(group.statistics(p, len(groups), margin, alpha) for group, p in zip(groups, adjusted, strict=True))
 
 
@@ -111,16 +114,23 @@ class _Group:
     fakes: Sequence[SignalRow]
     differences: Float64Array | None
 
-    def p(self, alpha: float) -> float:
-        return self._effect(1 - alpha)[3]
+    def p(self) -> float:
+        return self._effect(CONFIDENCE)[3]
 
     def statistics(self, p_holm: float, family: int, margin: float, alpha: float) -> SignalStatistics:
         effect, low, high, p = self._effect(CONFIDENCE)
         _, equivalence_low, equivalence_high, _ = self._effect(1 - 2 * alpha)
         detectable, power = self._sensitivity(margin, alpha / family)
-        auc, (auc_low, auc_high) = self._auc()
+        auc, over_people = self._auc()
+        auc_low, auc_high = percentile_interval(over_people)
+        found = p_holm < alpha
+        if self.differences is None:  # many videos of few people say less than their number
+            found = found and not auc_low <= 0.5 <= auc_high
+            inner_low, inner_high = percentile_interval(over_people, 1 - 2 * alpha)
+            equivalence_low = min(equivalence_low, 2 * inner_low - 1)
+            equivalence_high = max(equivalence_high, 2 * inner_high - 1)
         verdict = SignalVerdict.UNDECIDED
-        if p_holm < alpha:
+        if found:
             verdict = SignalVerdict.FOUND
         elif -margin < equivalence_low and equivalence_high < margin:
             verdict = SignalVerdict.ABSENT
@@ -168,7 +178,8 @@ class _Group:
         power = mann_whitney_power((1 + margin) / 2, *counts, level)
         return None if detectable_auc is None else 2 * detectable_auc - 1, power
 
-    def _auc(self) -> tuple[float, tuple[float, float]]:
+    def _auc(self) -> tuple[float, Float64Array]:
+        """AUC, and the AUCs (R,) of resamples of people."""
         rows = [*self.reals, *self.fakes]
         scores = _values(rows)
         labels = np.array([row.label for row in rows], np.float64)
@@ -176,7 +187,7 @@ class _Group:
         generator = np.random.default_rng(derive_seed("signal AUC", name.signal, name.method, name.compression))
         draws = people_weights([row.identities for row in rows], generator, RESAMPLES)
         figures = bootstrap(lambda weights: np.array([area_under_roc(scores, labels, weights)]), labels, draws)
-        return area_under_roc(scores, labels, np.ones(len(rows))), percentile_interval(figures[:, 0])
+        return area_under_roc(scores, labels, np.ones(len(rows))), figures[:, 0]
 
 
 def _groups(rows: Sequence[SignalRow], paired: bool) -> Iterator[_Group]:
