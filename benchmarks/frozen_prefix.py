@@ -170,8 +170,12 @@ def ratios(seconds: dict[str, float]) -> list[dict[str, Any]]:
 
 
 def bounds(report: dict[str, Any]) -> list[dict[str, Any]]:
-    """The bound of this benchmark with what was measured."""
-    judged = (FULL, CACHED_PRUNED, 1)
+    """The bound of this benchmark with what was measured, against both full runs.
+
+    Against the unpruned step it says what the cache and the pruned last block give together, against the pruned one,
+    which is how the detector itself runs without a cache, what the cache gives alone.
+    """
+    judged = {(FULL, CACHED_PRUNED, 1), (FULL_PRUNED, CACHED_PRUNED, 1)}
     return [
         {
             "what": f"{row['full']} / {row['cached']}, {EPOCHS} epochs, one view, filling included",
@@ -180,7 +184,7 @@ def bounds(report: dict[str, Any]) -> list[dict[str, Any]]:
             "holds": row["ratio"] >= TIMES_AS_FAST,
         }
         for row in report["ratios"]
-        if (row["full"], row["cached"], row["views"]) == judged
+        if (row["full"], row["cached"], row["views"]) in judged
     ]
 
 

@@ -98,7 +98,7 @@ def race(quick: bool) -> list[dict[str, Any]]:
     for length in QUICK_RACE_LENGTHS if quick else RACE_LENGTHS:
         x = torch.randn(BATCH, length, WIDTH)
         runners = contestants(length, x, compile_too=not quick and length in COMPILED_LENGTHS)
-        turns = 3 if quick else max(3, min(40, 2500 // length))
+        turns = 3 if quick else max(5, min(40, 2500 // length))
         for kind in (FORWARD, TRAINING):
             passes = {name: forward(run, x) if kind == FORWARD else training(run, x) for name, run in runners.items()}
             seconds = take_turns(passes, turns)

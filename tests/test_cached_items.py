@@ -6,7 +6,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from stf_mamba.errors import UsageError
+from stf_mamba.errors import RunError, UsageError
 from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.recipe import AugmentRecipe, DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.training import Watcher, train
@@ -75,6 +75,13 @@ def test_a_shorter_storage_type_tells_its_error(prepared, tmp_path):
     cache = {"cache": tmp_path / "cache", "cache_storage": "bfloat16"}
     train(RECIPE, *prepared, tmp_path / "run", **cache, watcher=Watcher(on_message=messages.append))
     assert any("bfloat16" in message and "log-variance" in message for message in messages)
+
+
+def test_a_run_does_not_go_on_with_another_storage_type(prepared, tmp_path):
+    train(RECIPE, *prepared, tmp_path / "run", cache=tmp_path / "cache")
+    train(RECIPE, *prepared, tmp_path / "run")  # float32 tokens are what no cache computes
+    with pytest.raises(RunError, match="another cache storage"):
+        train(RECIPE, *prepared, tmp_path / "run", cache=tmp_path / "cache", cache_storage="float16")
 
 
 def test_endless_views_cannot_be_cached(prepared, tmp_path):

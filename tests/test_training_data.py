@@ -160,3 +160,25 @@ def test_a_stored_clip_with_more_frames_is_thinned_with_its_landmarks(prepared):
     whole = ItemReader(store, recipe, clips)
     np.testing.assert_array_equal(reader.stored(clips[0]), whole.stored(clips[0])[[0, -1]])
     np.testing.assert_array_equal(reader.landmarks_px(clips[0]), whole.landmarks_px(clips[0])[[0, -1]])
+
+
+def test_a_clip_whose_landmarks_do_not_fit_makes_no_pseudo_fake(prepared):
+    store, clips = prepared
+    recipe = recipe_of("pseudo", crossed=1.0)
+    reader = ItemReader(store, recipe, clips)
+    spoilt = reader.reals[0]
+    landmarks_px = reader.landmarks_px
+    reader.landmarks_px = lambda clip: landmarks_px(clip) - (500 if clip == spoilt else 0)
+    reasons = reader.drop_unblendable()
+    assert list(reasons) == [spoilt.video_id]
+    assert "leave this clip out" in reasons[spoilt.video_id]
+    items = list_items(clips, recipe, reader.reals)
+    assert spoilt not in [item.clip for item in items if item.kind == "pseudo"]
+    assert spoilt in [item.clip for item in items if item.kind == "stored"]
+    assert all(reader.donor(item._replace(view=view)) != spoilt for item in items for view in range(5))
+
+
+def test_no_clip_to_blend_is_said(prepared):
+    _, clips = prepared
+    with pytest.raises(DatasetError, match="no real training clip can be made a pseudo-fake of"):
+        list_items(clips, recipe_of("pseudo"), [])

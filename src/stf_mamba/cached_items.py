@@ -10,7 +10,7 @@ from typing import NamedTuple
 from torch import Tensor
 
 from stf_mamba import distributed
-from stf_mamba.clipstore import ClipStore, StoredClip
+from stf_mamba.clipstore import ClipStore, ManifestEntry, StoredClip
 from stf_mamba.errors import UsageError
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.prefix_cache import CacheEntry, PrefixCache, StorageType, cache_settings
@@ -60,6 +60,7 @@ class CachedItems:
         self,
         items: Iterable[TrainingItem],
         plain_items: Iterable[TrainingItem],
+        validation: Iterable[ManifestEntry],
         watcher: Watcher,
     ) -> None:
         """Compute what is missing; each of several processes computes its share and waits for the others.
@@ -67,6 +68,7 @@ class CachedItems:
         Args:
             items: of an epoch; every view of them is computed.
             plain_items: items that are needed without augmentation.
+            validation: videos whose clips are needed as they are stored.
 
         Raises:
             UsageError: the disk has no room.
@@ -76,13 +78,17 @@ class CachedItems:
         views = (item._replace(view=view) for item in items for view in range(self.views))
         for item in (*views, *(item._replace(view=None) for item in plain_items)):
             frames[self._entry(item)] = partial(self.reader.frames, item)
+        for video in validation:
+            if video.sha256 is not None and video.reason is None:
+                for clip in self.reader.store.video(video.sha256).clips:
+                    frames[as_stored(video.sha256, clip)] = partial(self._frames_as_stored, video.sha256, clip)
         self.model.eval()
-        mine = distributed.share(list(frames))
         fill(
             self.cache,
             self.model,
-            mine,
+            list(frames),
             lambda entry: frames[entry](),
+            share=distributed.share,
             on_message=watcher.on_message,
             on_progress=watcher.on_cached,
         )
@@ -102,6 +108,9 @@ class CachedItems:
         donor = self.reader.donor(item)
         partner = "" if donor is None else f"{donor.sha256}/{donor.clip.file}"
         return CacheEntry(clip.sha256, clip.clip.file, item.view or 0, kind, partner)
+
+    def _frames_as_stored(self, sha256: str, clip: StoredClip) -> Tensor:
+        return to_tensor(self.reader.store.frames(sha256, clip), self.reader.chosen(clip))
 
 
 class TokensAsStored:

@@ -65,6 +65,7 @@ def train(
     from stf_mamba.training import train as train_recipe
 
     loaded = Recipe.load(recipe)
+    _require_cache(cache, cache_storage)
     store, manifest = open_clips(clips, dataset, settings)
     chosen = None if split is None else load_split(split, [entry.record for entry in manifest.entries])
     with training_progress(loaded.epochs) as watcher:
@@ -119,8 +120,13 @@ def crossvalidate(
     from stf_mamba.recipe import Recipe
 
     loaded = Recipe.load(recipe)
+    _require_cache(cache, cache_storage)
     store, manifest = open_clips(clips, dataset, settings)
     other = None if compare is None else CrossValidation.load(compare)  # before hours of training, not after
+    if other is not None and other.summary.grouping != grouping.value:
+        raise UsageError(
+            f"{compare} holds out {other.summary.grouping}, this one {grouping.value}; give the same --grouping"
+        )
     drawn = _seeds(seeds)
     with (
         progress_bar("cross-validating", folds * len(drawn), "trainings") as advance,
@@ -150,13 +156,14 @@ def crossvalidate(
             cache=None if cache is None else CachePlace(cache, cache_storage.value),
         )
     save_figure(plot_cross_validation([result]), out / "cross-validation.png")
+    if not as_json:
+        _print_summary(result.summary)
     with wrong_values_are_wrong_usage():
         comparison = None if other is None else compare_results(result, other)
     if as_json:
         compared = None if comparison is None else comparison.to_json()
         typer.echo(json.dumps({"out": str(out), "summary": result.summary.to_json(), "comparison": compared}, indent=2))
         return
-    _print_summary(result.summary)
     if comparison is not None:
         _print_comparison(comparison)
     typer.echo(f"  {out / 'cross-validation.json'}, out-of-fold.csv, cross-validation.png")
@@ -199,6 +206,11 @@ def estimate(
         typer.echo(json.dumps(result.to_json(), indent=2))
     else:
         _print_estimate(result)
+
+
+def _require_cache(cache: Path | None, storage: CacheStorage) -> None:
+    if cache is None and storage is not CacheStorage.FLOAT32:
+        raise UsageError(f"--cache-storage {storage.value} belongs to a cache; give its folder with --cache")
 
 
 def _seeds(text: str) -> list[int]:

@@ -67,7 +67,7 @@ class CacheEstimate(JsonRecord):
         views: augmented versions of each clip in the cache.
         disk_bytes: its size.
         filling_hours: to compute it once.
-        training_hours: all epochs from it. Validation is as without a cache.
+        training_hours: all epochs from it. Validation, which reads cached tokens too, is counted as without a cache.
     """
 
     views: int

@@ -70,6 +70,7 @@ class CrossValidationSettings(JsonRecord):
     Attributes:
         recipe: its seed draws the folds; each training has a seed of its own.
         videos_sha256: hash of the ids, labels, people and files of the usable videos.
+        token_storage: type of the frozen blocks' tokens that train; float32 without a cache.
     """
 
     recipe: Recipe
@@ -80,6 +81,7 @@ class CrossValidationSettings(JsonRecord):
     folds: int
     select: Select
     encoder_weights_sha256: str | None
+    token_storage: str = "float32"
 
     @classmethod
     def load(cls, path: Path) -> Self:
@@ -235,7 +237,8 @@ def _predictions_of(job: _Job, planned: PlannedFold, folds: int) -> FoldPredicti
     if missing:
         run = _trained(job, planned, folds)
         model, device = _model(job, run, folder), choose_device(job.device)
-        tokens_of = None if job.cache is None else TokensAsStored(job.cache, model, run.recipe, job.store)
+        exact = job.cache is not None and job.cache.storage == "float32"  # rounded tokens score nothing
+        tokens_of = TokensAsStored(job.cache, model, run.recipe, job.store) if job.cache and exact else None
         frames = run.recipe.data.frames
         for name in missing:
             manifest, part = wanted[name]
@@ -328,6 +331,7 @@ def _open(job: _Job, folds: int, grouping: Grouping) -> None:
         folds=folds,
         select=job.select,
         encoder_weights_sha256=None if job.encoder_weights is None else sha256_of(job.encoder_weights),
+        token_storage="float32" if job.cache is None else job.cache.storage,
     )
     path = job.out / "settings.json"
     if path.is_file():

@@ -30,7 +30,8 @@ class PhaseOptimiser:
     """AdamW over one phase of a recipe, which takes a step from a global batch that arrives in pieces.
 
     The loss is a sum over clips divided by the size of the global batch, so neither micro-batches nor processes change
-    the result by more than the rounding of sums; that holds for models without batch statistics, as ours are.
+    the result by more than the rounding of sums. That holds for models without batch statistics: vision transformers,
+    and convolutional networks whose batch norms are all frozen.
 
     Args:
         class_weights: (2,) weights of real and fake clips in the loss.

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
@@ -14,7 +13,7 @@ from stf_mamba.errors import UsageError
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.models.frame_encoder import FrameEncoder
 from stf_mamba.prefix_cache import DTYPES, CacheEntry, PrefixCache, StorageType, frozen_sha256
-from stf_mamba.prefix_precision import PrecisionReport, precision_report
+from stf_mamba.prefix_precision import precision_report
 from stf_mamba.records import JsonRecord
 
 RESERVED_BYTES = 2**30  # left free on the disk for the run's own files
@@ -64,6 +63,7 @@ def fill(
     load: Callable[[CacheEntry], Tensor],
     frames_at_once: int = 8,
     limit_bytes: int | None = None,
+    share: Callable[[list[CacheEntry]], list[CacheEntry]] = lambda entries: entries,
     on_message: Callable[[str], None] = lambda message: None,
     on_progress: Callable[[int, int], None] = lambda done, missing: None,
 ) -> SizeEstimate:
@@ -76,6 +76,7 @@ def fill(
         load: frames (T, 3, H, W) uint8 RGB of an entry, augmented as its view says.
         frames_at_once: frames that pass the encoder together.
         limit_bytes: refuse to write more than this.
+        share: this process's part of what is missing; the estimate is of all processes together.
         on_message: gets the estimate and the precision report.
         on_progress: gets the number of entries just done and the number that was missing.
 
@@ -91,9 +92,10 @@ def fill(
     on_message(estimate.words)
     _require_room(estimate, cache, limit_bytes)
     _tell_precision(cache, model, entries, load, frames_at_once, on_message)
-    for done, entry in enumerate(missing, start=1):
+    mine = share(missing)
+    for done, entry in enumerate(mine, start=1):
         cache.write(entry, prefix_tokens(model.encoder, load(entry), frames_at_once))
-        on_progress(done, len(missing))
+        on_progress(done, len(mine))
     return estimate
 
 
@@ -142,17 +144,13 @@ def _tell_precision(
     frames_at_once: int,
     on_message: Callable[[str], None],
 ) -> None:
-    """Tell what the storage type costs; measured once per cache, on entries spread over the whole list."""
+    """Tell what the storage type costs this model, measured on entries spread over the whole list."""
     if cache.settings.storage == "float32" or not entries:
         return
-    path = cache.folder / "precision.json"
-    if path.is_file():
-        report = PrecisionReport.from_json(json.loads(path.read_text(encoding="utf-8")))
-    else:
-        chosen = entries[:: max(1, len(entries) // CLIPS_FOR_PRECISION)][:CLIPS_FOR_PRECISION]
-        clips = (prefix_tokens(model.encoder, load(entry), frames_at_once) for entry in chosen)
-        report = precision_report(model, clips, DTYPES[cache.settings.storage])
-        report.save(path)
+    chosen = entries[:: max(1, len(entries) // CLIPS_FOR_PRECISION)][:CLIPS_FOR_PRECISION]
+    clips = (prefix_tokens(model.encoder, load(entry), frames_at_once) for entry in chosen)
+    report = precision_report(model, clips, DTYPES[cache.settings.storage])
+    report.save(cache.folder / "precision.json")  # of the model that used the cache last
     on_message(report.words)
 
 

@@ -80,9 +80,9 @@ def make_pseudofake(
         ValueError: shapes that do not fit, landmarks that are not finite, lie outside the clip, in one point, or in
             another order.
     """
-    _check_clip(frames, landmarks_px, "the clip")
+    require_usable(frames, landmarks_px, "the clip")
     if donor is not None:
-        _check_clip(donor.frames, donor.landmarks_px, "the donor")
+        require_usable(donor.frames, donor.landmarks_px, "the donor")
         if len(donor.frames) != len(frames):
             raise ValueError(
                 f"the donor's frames have the shape {donor.frames.shape} and the clip's {frames.shape}; "
@@ -104,7 +104,12 @@ def make_pseudofake(
     return _blend(frames, faces, weights, _displaced(places, change, changes))
 
 
-def _check_clip(frames: UInt8Array, landmarks_px: Float64Array, whose: str) -> None:
+def require_usable(frames: UInt8Array, landmarks_px: Float64Array, whose: str) -> None:
+    """A clip (T, H, W, 3) and its landmarks (T, 5, 2) can be made a pseudo-fake of, or lend its face to one.
+
+    Raises:
+        ValueError: they cannot; ``whose`` says in the message which clip it is.
+    """
     if frames.ndim != 4 or frames.shape[-1] != 3 or 0 in frames.shape or frames.dtype != np.uint8:
         raise ValueError(
             f"frames of {whose} are {frames.dtype} of the shape {frames.shape}, expected uint8 RGB (T, H, W, 3)"

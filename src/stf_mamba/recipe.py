@@ -92,7 +92,8 @@ class AugmentRecipe:
             for every frame, as a sensor does.
         jpeg: probability of JPEG on every frame, of quality ``jpeg_quality_min`` to 100.
         video_codec: probability of encoding the clip as a video, H.265 in ``h265`` of these cases, otherwise H.264, of
-            a constant rate factor from ``crf_min`` to ``crf_max``.
+            a constant rate factor from ``crf_min`` to ``crf_max``. The encoder takes the clip for 25 frames a second,
+            however far apart they are: what it saves between frames is truest for clips of consecutive ones.
     """
 
     flip: float = 0.5

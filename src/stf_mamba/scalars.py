@@ -10,6 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stf_mamba.distributed import is_main
 from stf_mamba.training_reports import EpochReport, StepReport
 
 if TYPE_CHECKING:
@@ -33,7 +34,7 @@ EPOCH_SCALARS = {
 
 
 class ScalarWriter:
-    """Writes scalars into ``RUN/tensorboard``.
+    """Writes scalars into ``RUN/tensorboard``; under ``torchrun`` the main process alone does.
 
     What is flushed before a state is saved, and purged from the step where that state continues, is neither lost nor
     doubled, whenever the run was stopped.
@@ -44,8 +45,8 @@ class ScalarWriter:
     """
 
     def __init__(self, run_folder: Path, steps_done: int, on_message: Callable[[str], None]) -> None:
-        self._writer = _summary_writer(run_folder / FOLDER, steps_done + 1)
-        if self._writer is None:
+        self._writer = _summary_writer(run_folder / FOLDER, steps_done + 1) if is_main() else None
+        if self._writer is None and is_main():
             on_message("TensorBoard is not installed, so no scalars are written: pip install 'stf-mamba[tensorboard]'")
 
     def on_step(self, report: StepReport) -> None:

@@ -132,7 +132,10 @@ def train(
         model.encoder.train_encoder(any(phase.encoder_lr > 0 for phase in recipe.phases))
         if encoder_weights is not None and not has_state(Path(out)):
             load_encoder_weights(model.encoder, encoder_weights)
-        run = open_folder(Path(out), recipe, store, manifest, split, encoder_weights, chosen, count_parameters(model))
+        storage = "float32" if cache is None else cache_storage
+        run = open_folder(
+            Path(out), recipe, store, manifest, split, encoder_weights, chosen, count_parameters(model), storage
+        )
         if run.is_complete:
             watcher.on_message(f"{run.folder} is complete already; nothing to train")
             return run
@@ -156,8 +159,11 @@ class _Training:
         self.run, self.store, self.device, self.watcher = run, store, device, watcher
         self.recipe = run.recipe
         clips = list_clips(store, manifest, run.split.train, self.recipe.data)
-        self.items = list_items(clips, self.recipe)
         self.reader = ItemReader(store, self.recipe, clips)
+        if self.recipe.data.fakes != "real":
+            for video_id, reason in self.reader.drop_unblendable().items():
+                watcher.on_message(f"{video_id} makes no pseudo-fake: {reason}")
+        self.items = list_items(clips, self.recipe, self.reader.reals)
         wanted = set(run.split.validation)
         self.validation = [entry for entry in manifest.entries if entry.record.video_id in wanted]
         require_both_classes(self.validation)
@@ -179,8 +185,9 @@ class _Training:
         if cache is not None:  # the frozen blocks have the weights now that they keep
             self.cached = CachedItems(cache, self.model, self.reader)
             plain = self._to_standardise() if state is None else []
-            self.cached.fill(self.items, plain, watcher)
-            self.tokens_of = TokensAsStored(cache, self.model, self.recipe, store)
+            exact = cache.storage == "float32"  # rounded tokens may train, but they score nothing
+            self.cached.fill(self.items, plain, self.validation if exact else [], watcher)
+            self.tokens_of = TokensAsStored(cache, self.model, self.recipe, store) if exact else None
         if state is None:
             self._start_fresh()
         self.saved_s = time.monotonic()

@@ -19,7 +19,7 @@ from stf_mamba.augment import augment_clip
 from stf_mamba.clipstore import ClipStore, Manifest, StoredClip
 from stf_mamba.errors import DatasetError
 from stf_mamba.faces import CropPath
-from stf_mamba.pseudofakes import Donor, make_pseudofake
+from stf_mamba.pseudofakes import Donor, make_pseudofake, require_usable
 from stf_mamba.recipe import DataRecipe, Recipe
 from stf_mamba.records import FAKE, REAL, Float64Array, UInt8Array
 from stf_mamba.scoring import thin, to_tensor
@@ -98,20 +98,29 @@ def list_clips(
     return clips
 
 
-def list_items(clips: Sequence[TrainingClip], recipe: Recipe) -> list[TrainingItem]:
+def list_items(
+    clips: Sequence[TrainingClip], recipe: Recipe, blendable: Sequence[TrainingClip] | None = None
+) -> list[TrainingItem]:
     """The items of an epoch, without a view: the stored clips that ``data.fakes`` asks for, then the pseudo-fakes.
 
+    Args:
+        blendable: the real clips that pseudo-fakes are made of; ``None`` for all real ones.
+
     Raises:
-        DatasetError: pseudo-fakes are to blend in other people's faces, and somebody has nobody else beside them.
+        DatasetError: pseudo-fakes are wanted and there is no clip to make them of, or they are to blend in other
+            people's faces, and somebody has nobody else beside them.
     """
     fakes = recipe.data.fakes
     reals = [clip for clip in clips if clip.label == REAL]
     items = [TrainingItem(clip, "stored") for clip in (reals if fakes == "pseudo" else clips)]
     if fakes == "real":
         return items
+    sources = reals if blendable is None else [clip for clip in blendable if clip.label == REAL]
+    if not sources:
+        raise DatasetError("no real training clip can be made a pseudo-fake of; check the clips with stf pseudofakes")
     if recipe.pseudofakes.crossed > 0:
-        _require_donors(reals)
-    return items + [TrainingItem(clip, "pseudo") for clip in reals]
+        _require_donors(sources)
+    return items + [TrainingItem(clip, "pseudo") for clip in sources]
 
 
 def view_of_epoch(epoch: int, views: int | None) -> int:
@@ -160,6 +169,23 @@ class ItemReader:
         clip = item.clip
         seed = derive_seed(self.recipe.seed, AUGMENTATION[item.kind], item.view, clip.sha256, clip.clip.file)
         return augment_clip(tensor, self.recipe.augment, torch.Generator().manual_seed(seed))
+
+    def drop_unblendable(self) -> dict[str, str]:
+        """Take real clips whose landmarks do not fit out of ``reals``. Returns why, by their video's id.
+
+        Raises:
+            ClipStoreError: a clip is missing or damaged.
+        """
+        reasons = {}
+        usable = []
+        for clip in self.reals:
+            try:
+                require_usable(self.stored(clip), self.landmarks_px(clip), f"{clip.video_id}, {clip.clip.file}")
+                usable.append(clip)
+            except ValueError as error:
+                reasons[clip.video_id] = str(error)
+        self.reals = usable
+        return reasons
 
     def stored(self, clip: TrainingClip) -> UInt8Array:
         """A clip's frames (T, H, W, 3) uint8 RGB as they are stored, thinned to the recipe's number."""

@@ -37,11 +37,13 @@ def open_folder(
     encoder_weights: str | os.PathLike[str] | None,
     device: torch.device,
     parameters: tuple[int, int],
+    token_storage: str = "float32",
 ) -> Run:
     """The run of a folder: read back where it was started before, written where it is new.
 
     Args:
         parameters: how many the model has, and how many train.
+        token_storage: type of the frozen blocks' tokens that train; float32 without a cache.
 
     Raises:
         RunError: the folder holds something else, or a run of another recipe, split or clips.
@@ -49,13 +51,14 @@ def open_folder(
     """
     if has_state(folder):
         run = Run.load(folder)
-        _require_same(run, recipe, store, manifest, split, encoder_weights)
+        _require_same(run, recipe, store, manifest, split, encoder_weights, token_storage)
         if distributed.is_main():
             remove_leftovers(folder)
         return run
     if distributed.is_main() and folder.exists():
         _require_free(folder)
     environment = _environment(store, manifest, split, encoder_weights, device, parameters)
+    environment["token_storage"] = token_storage
     run = Run(folder, recipe, store.settings, split, environment)
     if distributed.is_main():
         try:
@@ -194,6 +197,7 @@ def _require_same(
     manifest: Manifest,
     split: Split,
     encoder_weights: str | os.PathLike[str] | None,
+    token_storage: str,
 ) -> None:
     started_from = run.environment.get("encoder_weights_sha256")
     given = started_from if encoder_weights is None else sha256_of(encoder_weights)
@@ -205,6 +209,7 @@ def _require_same(
             ("data set", run.environment.get("dataset"), manifest.name),
             ("split", run.split.sha256, split.sha256),
             ("encoder weights file", started_from, given),
+            ("cache storage", run.environment.get("token_storage"), token_storage),
         )
         if before != now
     ]

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from terminal import TIMEOUT_S, TORCHRUN, children, run, started, stf, wait_until
 
 from stf_mamba.datasets.splits import Split
+from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.predictions import Predictions
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.training import train
@@ -52,7 +53,21 @@ def together(prepared, tmp_path_factory):
     finished = run([*TOGETHER, *prepared[3], "--out", folder])
     assert finished.exit_code == 0, finished.stderr
     assert json.loads((folder / "environment.json").read_text())["processes"] == 2
+    assert len(list((folder / "tensorboard").iterdir())) == 1  # curves of two writers would be doubled
     return folder
+
+
+def test_two_processes_fill_one_cache(prepared, tmp_path, monkeypatch):
+    store, manifest, split, command = prepared
+    recipe = replace(RECIPE, data=replace(RECIPE.data, views=2), phases=(PhaseRecipe(1, 0, 1e-4, 1e-3),))
+    recipe.save(tmp_path / "recipe.toml")
+    cached = ("--cache", tmp_path / "cache", "--out", tmp_path / "run")
+    finished = run([*TOGETHER, "train", tmp_path / "recipe.toml", *command[2:], *cached])
+    assert finished.exit_code == 0, finished.stderr
+    monkeypatch.setattr(VitEncoder, "prefix", None)  # what one process of its own would miss, it could not compute
+    alone = train(recipe, store, manifest, tmp_path / "alone", split=split, device="cpu", cache=tmp_path / "cache")
+    losses = [[entry["train_loss"] for entry in history(folder)] for folder in (tmp_path / "run", alone.folder)]
+    assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
 def last_weights(folder):

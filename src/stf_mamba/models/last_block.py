@@ -34,8 +34,10 @@ def cls_only_block(block: Any, tokens: Tensor) -> Tensor:
     query = F.linear(normed[:, 0], weight[:inner], None if bias is None else bias[:inner])
     query = query.reshape(-1, heads, width) * attention.scale  # (N, heads, d)
     keys = weight[inner : 2 * inner].unflatten(0, (heads, width))  # (heads, d, D)
-    scores = torch.einsum("nhd,hdw->nhw", query, keys) @ normed.transpose(1, 2)  # (N, heads, L)
-    mixed = scores.softmax(-1).to(normed.dtype) @ normed  # (N, heads, D)
+    with torch.autocast(tokens.device.type, enabled=False):  # a fused attention keeps its scores in float32 too
+        exact = normed.float() if normed.dtype in (torch.float16, torch.bfloat16) else normed
+        scores = torch.einsum("nhd,hdw->nhw", query.to(exact.dtype), keys.to(exact.dtype)) @ exact.transpose(1, 2)
+        mixed = scores.softmax(-1) @ exact  # (N, heads, D), of scores (N, heads, L)
     values = weight[2 * inner :].unflatten(0, (heads, width))  # (heads, d, D)
     attended = torch.einsum("nhw,hdw->nhd", mixed, values).flatten(1)  # (N, heads · d)
     if bias is not None:
