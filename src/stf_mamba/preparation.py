@@ -206,8 +206,11 @@ def _run(
     except BaseException:
         with _sigint_held_back():
             executor.shutdown(wait=False, cancel_futures=True)
-            for worker in multiprocessing.active_children():
+            workers = multiprocessing.active_children()
+            for worker in workers:
                 worker.terminate()
+            for worker in workers:  # what is still dying may still begin a folder
+                worker.join()
         raise
     finally:
         with _sigint_held_back():
