@@ -18,10 +18,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
-import platform
-import statistics
 import tempfile
-import time
 from collections.abc import Callable
 from dataclasses import replace
 from itertools import count
@@ -38,6 +35,7 @@ from stf_mamba.models.last_block import cls_only_block
 from stf_mamba.prefix_cache import CacheEntry, PrefixCache, cache_settings
 from stf_mamba.prefix_filling import estimate_bytes, prefix_tokens
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, Recipe
+from timing import machine, take_turns
 
 THREADS, TURNS, QUICK_TURNS = 2, 5, 3
 EPOCHS, VIEWS = 25, (1, 2, 5)
@@ -60,7 +58,7 @@ def main() -> None:
     recipe = Recipe()
     if arguments.quick:
         recipe = replace(recipe, encoder=EncoderRecipe(name="vit_tiny16"), data=DataRecipe(frames=8))
-    report: dict[str, Any] = {"machine": machine(), "quick": arguments.quick, "encoder": recipe.encoder.name}
+    report: dict[str, Any] = {"machine": machine(THREADS), "quick": arguments.quick, "encoder": recipe.encoder.name}
     with tempfile.TemporaryDirectory(dir=arguments.folder) as folder:
         bench = Bench(recipe, Path(folder))
         report["entry_bytes"] = bench.entry_bytes
@@ -144,19 +142,6 @@ def embed_pruned(model: ClipDetector, tokens: Tensor) -> Tensor:
     return network.norm(cls_only_block(last, tokens))[:, 0]
 
 
-def take_turns(calls: dict[str, Callable[[], object]], turns: int) -> dict[str, float]:
-    """Median seconds of each call; the calls alternate, after one warm-up each."""
-    for call in calls.values():
-        call()
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(turns):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def ratios(seconds: dict[str, float]) -> list[dict[str, Any]]:
     """How many times as long the full run takes as the cached one, by pair of steps and number of views."""
     rows = []
@@ -204,16 +189,6 @@ def print_report(report: dict[str, Any]) -> None:
         print(f"{verdict}  {row['what']}: {row['measured']:.3g}, at least {row['limit']:g}")
     machine = report["machine"]
     print(f"load average {machine['load_before']:.2f} before, {machine['load_after']:.2f} after")
-
-
-def machine() -> dict[str, Any]:
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": THREADS,
-        "torch": torch.__version__,
-        "load_before": os.getloadavg()[0],
-    }
 
 
 if __name__ == "__main__":

@@ -15,9 +15,6 @@ import copy
 import json
 import multiprocessing
 import os
-import platform
-import statistics
-import time
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
@@ -33,6 +30,7 @@ from stf_mamba.models.mixers import build_mixer
 from stf_mamba.models.scan import DUAL_MAX_LENGTH, scan_chunked, scan_dual
 from stf_mamba.models.torchvision_shim import import_timm
 from stf_mamba.recipe import Recipe
+from timing import machine, take_turns
 
 WIDTH, BATCH, THREADS = 512, 8, 2
 LONG = 8192  # positions from which one sequence is measured instead of a batch
@@ -76,7 +74,7 @@ def main() -> None:
     torch.set_num_threads(THREADS)
     torch.manual_seed(0)
     prime_allocator()
-    report: dict[str, Any] = {"machine": machine(), "quick": arguments.quick}
+    report: dict[str, Any] = {"machine": machine(THREADS), "quick": arguments.quick}
     print(report["machine"])
     report["race"] = race(arguments.quick)
     report["crossover"] = crossover()
@@ -255,19 +253,6 @@ def training(run: Callable[[Tensor], Tensor], x: Tensor) -> Callable[[], None]:
     return call
 
 
-def take_turns(calls: dict[str, Callable[[], None]], turns: int) -> dict[str, float]:
-    """Median seconds of each call; the calls alternate, after one warm-up each."""
-    for call in calls.values():
-        call()
-    seconds: dict[str, list[float]] = {name: [] for name in calls}
-    for _ in range(turns):
-        for name, call in calls.items():
-            start = time.perf_counter()
-            call()
-            seconds[name].append(time.perf_counter() - start)
-    return {name: statistics.median(values) for name, values in seconds.items()}
-
-
 def by_length(lengths: tuple[int, ...]) -> list[dict[str, Any]]:
     """Time per frame, memory and error of the layer at each length, forward; the lengths take turns too."""
     layer = Hydra(WIDTH)
@@ -416,16 +401,6 @@ def prime_allocator() -> None:
     """Let the C library learn, as it does in any process that has run an encoder, to keep freed blocks of some MiB."""
     block = torch.ones(31 * 2**20 // 4)
     del block
-
-
-def machine() -> dict[str, Any]:
-    return {
-        "processor": platform.processor() or platform.machine(),
-        "cores": os.cpu_count(),
-        "threads": THREADS,
-        "torch": torch.__version__,
-        "load_before": os.getloadavg()[0],
-    }
 
 
 if __name__ == "__main__":

@@ -48,7 +48,8 @@ def main() -> None:
     arguments = parser.parse_args()
     store = ClipStore.open(arguments.clips)
     manifest = store.manifest(arguments.name)
-    encoder = VitEncoder(arguments.encoder, 0)
+    # With every block trainable, ``prefix`` ends before the first one.
+    encoder = VitEncoder(arguments.encoder, VIT_ENCODERS[arguments.encoder].blocks)
     load_encoder_weights(encoder, arguments.weights)
     features = features_of(encoder.eval(), store, manifest, arguments.frames)
     labels = np.array([entry.record.label for entry in manifest.entries])
@@ -78,8 +79,7 @@ def features_of(
             raise SystemExit(f"{entry.record.video_id} has no clips; leave it out of the data set")
         clip = store.video(entry.sha256).clips[0]
         chosen = thin(len(clip.times_s), frames)
-        tokens = encoder.network.patch_embed(encoder.normalised(to_tensor(store.frames(entry.sha256, clip), chosen)))
-        tokens = encoder.network.norm_pre(encoder.network.patch_drop(encoder.network._pos_embed(tokens)))
+        tokens = encoder.prefix(to_tensor(store.frames(entry.sha256, clip), chosen))
         blocks = []
         for block in encoder.network.blocks:
             tokens = block(tokens)

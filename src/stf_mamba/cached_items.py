@@ -31,30 +31,39 @@ class CachePlace(NamedTuple):
     storage: StorageType = "float32"
 
 
+def open_cache(place: CachePlace, model: ClipDetector, recipe: Recipe, store: ClipStore) -> PrefixCache:
+    """The cache of a model's frozen blocks; runs whose frozen blocks, clips and draws agree share what lies there.
+
+    Args:
+        model: with the weights that its frozen blocks keep, on its device.
+
+    Raises:
+        UsageError: the recipe trains every block of its encoder.
+        ClipStoreError: the folder cannot be written.
+    """
+    return PrefixCache.create(place.root, cache_settings(model.encoder, recipe, store.settings.key, place.storage))
+
+
 class CachedItems:
     """Tokens of the frozen blocks for every training item of a run, all of them computed before it starts.
 
     Args:
-        place: runs whose frozen blocks, clips and draws agree share what lies there.
+        cache: of the model's frozen blocks.
         model: with the weights that the run starts from, on the run's device.
         reader: makes the frames that the tokens are computed of.
 
     Raises:
-        UsageError: the recipe draws new views in every epoch, or trains every block of its encoder.
-        ClipStoreError: the folder cannot be written.
+        UsageError: the recipe draws new views in every epoch.
     """
 
-    def __init__(self, place: CachePlace, model: ClipDetector, reader: ItemReader) -> None:
-        recipe, store = reader.recipe, reader.store
+    def __init__(self, cache: PrefixCache, model: ClipDetector, reader: ItemReader) -> None:
+        recipe = reader.recipe
         if recipe.data.views is None:
             raise UsageError(
                 "a cache keeps a fixed number of augmented views of each clip, and this recipe draws a new one in "
                 "every epoch; give data.views in the recipe, for example views = 4"
             )
-        self.model, self.reader, self.views = model, reader, recipe.data.views
-        self.cache = PrefixCache.create(
-            place.root, cache_settings(model.encoder, recipe, store.settings.key, place.storage)
-        )
+        self.cache, self.model, self.reader, self.views = cache, model, reader, recipe.data.views
 
     def fill(
         self,
@@ -81,7 +90,9 @@ class CachedItems:
         for video in validation:
             if video.sha256 is not None and video.reason is None:
                 for clip in self.reader.store.video(video.sha256).clips:
-                    frames[as_stored(video.sha256, clip)] = partial(self._frames_as_stored, video.sha256, clip)
+                    frames[as_stored(video.sha256, clip)] = partial(
+                        frames_as_stored, self.reader.store, video.sha256, clip, self.reader.recipe.data.frames
+                    )
         self.model.eval()
         fill(
             self.cache,
@@ -109,9 +120,6 @@ class CachedItems:
         partner = "" if donor is None else f"{donor.sha256}/{donor.clip.file}"
         return CacheEntry(clip.sha256, clip.clip.file, item.view or 0, kind, partner)
 
-    def _frames_as_stored(self, sha256: str, clip: StoredClip) -> Tensor:
-        return to_tensor(self.reader.store.frames(sha256, clip), self.reader.chosen(clip))
-
 
 class TokensAsStored:
     """Gives the tokens of stored clips without augmentation, computed and kept when they are first asked for.
@@ -120,10 +128,8 @@ class TokensAsStored:
         model: on its device, in eval mode.
     """
 
-    def __init__(self, place: CachePlace, model: ClipDetector, recipe: Recipe, store: ClipStore) -> None:
-        settings = cache_settings(model.encoder, recipe, store.settings.key, place.storage)
-        self.model, self.store, self.frames = model, store, recipe.data.frames
-        self.cache = PrefixCache.create(place.root, settings)
+    def __init__(self, cache: PrefixCache, model: ClipDetector, store: ClipStore) -> None:
+        self.cache, self.model, self.store = cache, model, store
 
     def __call__(self, sha256: str, clip: StoredClip) -> Tensor:
         """Tokens (T, L, D) float32.
@@ -133,9 +139,18 @@ class TokensAsStored:
         """
         entry = as_stored(sha256, clip)
         if not self.cache.has(entry):
-            frames = to_tensor(self.store.frames(sha256, clip), thin(len(clip.times_s), self.frames))
+            frames = frames_as_stored(self.store, sha256, clip, self.cache.settings.frames)
             self.cache.write(entry, prefix_tokens(self.model.encoder, frames))
         return self.cache.read(entry).float()
+
+
+def frames_as_stored(store: ClipStore, sha256: str, clip: StoredClip, frames: int) -> Tensor:
+    """Frames (T, 3, H, W) uint8 RGB of a stored clip without augmentation, thinned to ``frames``.
+
+    Raises:
+        ClipStoreError: the clip is missing or damaged.
+    """
+    return to_tensor(store.frames(sha256, clip), thin(len(clip.times_s), frames))
 
 
 def as_stored(sha256: str, clip: StoredClip) -> CacheEntry:

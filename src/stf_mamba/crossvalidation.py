@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from stf_mamba.cached_items import CachePlace, TokensAsStored
+from stf_mamba.cached_items import CachePlace, TokensAsStored, open_cache
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.crossvalidation_figures import summarise
 from stf_mamba.datasets.listing import first_few
@@ -237,8 +237,9 @@ def _predictions_of(job: _Job, planned: PlannedFold, folds: int) -> FoldPredicti
     if missing:
         run = _trained(job, planned, folds)
         model, device = _model(job, run, folder), choose_device(job.device)
-        exact = job.cache is not None and job.cache.storage == "float32"  # rounded tokens score nothing
-        tokens_of = TokensAsStored(job.cache, model, run.recipe, job.store) if job.cache and exact else None
+        tokens_of = None
+        if job.cache is not None and job.cache.storage == "float32":  # rounded tokens score nothing
+            tokens_of = TokensAsStored(open_cache(job.cache, model, run.recipe, job.store), model, job.store)
         frames = run.recipe.data.frames
         for name in missing:
             manifest, part = wanted[name]

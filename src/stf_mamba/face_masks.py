@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import cache
-from typing import TYPE_CHECKING, TypeVar, cast
+from typing import TYPE_CHECKING, NamedTuple, TypeVar, cast
 
 import cv2
 import numpy as np
@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from stf_mamba.records import Float32Array, Float64Array, UInt8Array
 
     FloatArray = Float32Array | Float64Array
+    Complex128Array = np.ndarray[tuple[int], np.dtype[np.complex128]]
     Picture = TypeVar("Picture", UInt8Array, Float32Array)
 
 # The patch is the part of the aligned frame (112 px, see ``faces``) that masks and blended faces live in. It reaches
@@ -200,3 +201,30 @@ def _inset_px() -> Float32Array:
     steps = np.arange(PATCH_SIDE_PX, dtype=np.float32)
     to_border = np.minimum(steps, steps[::-1])
     return cast("Float32Array", 16 * (np.minimum.outer(to_border, to_border) - 4))
+
+
+class Similarities(NamedTuple):
+    """T maps z ↦ a · z + b of points z = x + iy, from aligned pixels to a clip's.
+
+    Attributes:
+        turn_and_scale: (T,) a, whose length scales and whose angle turns.
+        offset: (T,) b.
+    """
+
+    turn_and_scale: Complex128Array
+    offset: Complex128Array
+
+
+def crop_from_aligned(landmarks_px: Float64Array) -> Similarities:
+    """The maps, least squares, that bring the average landmarks to ``landmarks_px`` (T, 5, 2)."""
+    template = ALIGNED_LANDMARKS_PX @ (1, 1j)  # (5,)
+    points = landmarks_px @ (1, 1j)  # (T, 5)
+    centred = template - template.mean()
+    turn_and_scale = points @ centred.conj() / np.vdot(centred, centred).real
+    return Similarities(turn_and_scale, points.mean(axis=1) - turn_and_scale * template.mean())
+
+
+def to_aligned(landmarks_px: Float64Array, places: Similarities) -> Float64Array:
+    """Landmarks (T, 5, 2) in aligned pixels: what remains of turned heads and of other faces than the average one."""
+    points = (landmarks_px @ (1, 1j) - places.offset[:, None]) / places.turn_and_scale[:, None]
+    return np.stack([points.real, points.imag], axis=-1)

@@ -6,16 +6,13 @@ else.
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Self
 
-from stf_mamba.atomic import write_text_atomically
-from stf_mamba.errors import RunError
 from stf_mamba.records import FAKE, REAL, Outcome
+from stf_mamba.stamped_csv import read_stamped_csv, write_stamped_csv
 
 IDENTITY_SEPARATOR = "|"
 
@@ -62,14 +59,7 @@ class Predictions:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the CSV, whole or not at all. Scores keep every digit. Returns its path."""
-        text = io.StringIO()
-        for key, value in self.stamp.items():
-            text.write(f"# {key}: {' '.join(str(value).split())}\n")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        for row in self.rows:
-            writer.writerow(_to_cells(row))
-        return write_text_atomically(path, text.getvalue())
+        return write_stamped_csv(path, self.stamp, COLUMNS, map(_to_cells, self.rows))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -78,25 +68,8 @@ class Predictions:
         Raises:
             RunError: unreadable, other columns, or a row that does not parse (with its line number).
         """
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"cannot read predictions from {path}: {error}; make them with: stf evaluate") from error
-        header = [line for line in lines if line.startswith("#")]
-        stamp = dict(line[1:].strip().split(": ", 1) for line in header if ": " in line)
-        table = list(csv.reader(lines[len(header) :]))
-        if not table or tuple(table[0]) != COLUMNS:
-            raise RunError(
-                f"{path} has the columns {table[0] if table else []}, expected {list(COLUMNS)}; "
-                "make predictions with: stf evaluate"
-            )
-        rows = []
-        for number, cells in enumerate(table[1:], start=len(header) + 2):
-            try:
-                rows.append(_from_cells(cells))
-            except ValueError as error:
-                raise RunError(f"{path} line {number} does not parse: {error}") from error
-        return cls(tuple(rows), stamp)
+        again = "make predictions with: stf evaluate"
+        return cls(*read_stamped_csv(path, COLUMNS, _from_cells, "predictions", again))
 
 
 def _to_cells(row: Prediction) -> list[str]:

@@ -10,21 +10,28 @@ Source: self-blended images: Shiohara and Yamasaki, "Detecting Deepfakes with Se
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 
 from stf_mamba.face_changes import FaceChange, change_patch, draw_face_change, match_colours
-from stf_mamba.face_masks import FACE_CENTRE_PX, PATCH_CORNER_PX, PATCH_SIDE_PX, face_sides, head_turn
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX
+from stf_mamba.face_masks import (
+    FACE_CENTRE_PX,
+    PATCH_CORNER_PX,
+    PATCH_SIDE_PX,
+    Similarities,
+    crop_from_aligned,
+    face_sides,
+    head_turn,
+    to_aligned,
+)
 from stf_mamba.recipe import PseudoFakeRecipe
 from stf_mamba.temporal_processes import FrameChanges, draw_frame_changes
 
 if TYPE_CHECKING:
     from stf_mamba.records import Float32Array, Float64Array, UInt8Array
 
-    Complex128Array = np.ndarray[tuple[int], np.dtype[np.complex128]]
 
 SMALLEST_PATCH_PX = 24
 LARGEST_PATCH_PX = 512
@@ -90,8 +97,8 @@ def make_pseudofake(
             )
     change = draw_face_change(generator, crossed=donor is not None)
     changes = draw_frame_changes(generator, recipe, len(frames))
-    places = _crop_from_aligned(landmarks_px)
-    aligned_px = _aligned(landmarks_px, places)
+    places = crop_from_aligned(landmarks_px)
+    aligned_px = to_aligned(landmarks_px, places)
     sides_px = face_sides(aligned_px, _head_turns(landmarks_px, donor))
     side = _patch_side_px(places)
     patches = _cut_patches(frames, _crop_from_patch(places, side), side)
@@ -133,7 +140,7 @@ def require_usable(frames: UInt8Array, landmarks_px: Float64Array, whose: str) -
             f"landmarks (T, 5, 2) of {whose} have eyes and mouth {smallest_px:.1f} px apart, expected at least "
             f"{SMALLEST_EYE_TO_MOUTH_PX:g} px; leave this clip out"
         )
-    x_px = _aligned(landmarks_px, _crop_from_aligned(landmarks_px))[..., 0]
+    x_px = to_aligned(landmarks_px, crop_from_aligned(landmarks_px))[..., 0]
     if np.median(x_px[:, [1, 4]].sum(axis=1) - x_px[:, [0, 3]].sum(axis=1)) <= 0:
         raise ValueError(
             f"landmarks (T, 5, 2) of {whose} have the left eye and mouth corner on the right; expected the order left "
@@ -144,7 +151,7 @@ def require_usable(frames: UInt8Array, landmarks_px: Float64Array, whose: str) -
 def _head_turns(landmarks_px: Float64Array, donor: Donor | None) -> Float64Array:
     """(T, 1 or 2) how far the head of the clip and, if there is one, that of the donor are turned."""
     everybody_px = [landmarks_px] if donor is None else [landmarks_px, donor.landmarks_px]
-    return np.stack([head_turn(_aligned(points_px, _crop_from_aligned(points_px))) for points_px in everybody_px], 1)
+    return np.stack([head_turn(to_aligned(points_px, crop_from_aligned(points_px))) for points_px in everybody_px], 1)
 
 
 def _patch_side_px(places: Similarities) -> int:
@@ -208,27 +215,6 @@ def _blend_frame(frame: UInt8Array, face: Float32Array, mask: Float32Array) -> N
     frame[part] = np.rint(real + mask[part][..., None] * (face[part] - real)).astype(np.uint8)
 
 
-class Similarities(NamedTuple):
-    """T maps z ↦ a · z + b of points z = x + iy, from aligned pixels to a clip's.
-
-    Attributes:
-        turn_and_scale: (T,) a, whose length scales and whose angle turns.
-        offset: (T,) b.
-    """
-
-    turn_and_scale: Complex128Array
-    offset: Complex128Array
-
-
-def _crop_from_aligned(landmarks_px: Float64Array) -> Similarities:
-    """The maps, least squares, that bring the average landmarks to ``landmarks_px`` (T, 5, 2)."""
-    template = ALIGNED_LANDMARKS_PX @ (1, 1j)  # (5,)
-    points = landmarks_px @ (1, 1j)  # (T, 5)
-    centred = template - template.mean()
-    turn_and_scale = points @ centred.conj() / np.vdot(centred, centred).real
-    return Similarities(turn_and_scale, points.mean(axis=1) - turn_and_scale * template.mean())
-
-
 def _displaced(places: Similarities, change: FaceChange, changes: FrameChanges) -> Similarities:
     """``places`` with the displacement of the clip and of its frames put before them."""
     centre = complex(*FACE_CENTRE_PX)
@@ -248,19 +234,13 @@ def _crop_from_patch(places: Similarities, side: int) -> Float64Array:
     return cast("Float64Array", np.moveaxis(rows, -1, 0))
 
 
-def _aligned(landmarks_px: Float64Array, places: Similarities) -> Float64Array:
-    """Landmarks (T, 5, 2) in aligned pixels: what remains of turned heads and of other faces than the average one."""
-    points = (landmarks_px @ (1, 1j) - places.offset[:, None]) / places.turn_and_scale[:, None]
-    return np.stack([points.real, points.imag], axis=-1)
-
-
 def _donor_from_patch(donor_px: Float64Array, aligned_px: Float64Array, side: int) -> Float64Array:
     """(T, 2, 3) affine maps from a patch of ``side`` pixels to the donor's frames.
 
     They bring the clip's landmarks (T, 5, 2), in aligned pixels, to the donor's ``donor_px`` (T, 5, 2): least squares,
     held towards the donor's similarity where the five points leave the map open.
     """
-    turn = _crop_from_aligned(donor_px).turn_and_scale
+    turn = crop_from_aligned(donor_px).turn_and_scale
     similar = np.moveaxis(np.array([[turn.real, -turn.imag], [turn.imag, turn.real]]), -1, 0)  # (T, 2, 2)
     middle_px, donor_middle_px = aligned_px.mean(axis=1), donor_px.mean(axis=1)  # (T, 2)
     centred, donor_centred = aligned_px - middle_px[:, None], donor_px - donor_middle_px[:, None]

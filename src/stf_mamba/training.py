@@ -19,7 +19,7 @@ import torch
 from torch import Tensor
 
 from stf_mamba import distributed
-from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored
+from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored, open_cache
 from stf_mamba.calibration import cross_fitted_auc, fit_calibration
 from stf_mamba.clipstore import ClipStore, Manifest
 from stf_mamba.datasets.splits import Split
@@ -183,11 +183,12 @@ class _Training:
         if state is not None:
             self._load(state)
         if cache is not None:  # the frozen blocks have the weights now that they keep
-            self.cached = CachedItems(cache, self.model, self.reader)
+            tokens = open_cache(cache, self.model, self.recipe, store)
+            self.cached = CachedItems(tokens, self.model, self.reader)
             plain = self._to_standardise() if state is None else []
             exact = cache.storage == "float32"  # rounded tokens may train, but they score nothing
             self.cached.fill(self.items, plain, self.validation if exact else [], watcher)
-            self.tokens_of = TokensAsStored(cache, self.model, self.recipe, store) if exact else None
+            self.tokens_of = TokensAsStored(tokens, self.model, store) if exact else None
         if state is None:
             self._start_fresh()
         self.saved_s = time.monotonic()

@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, cast
+from typing import TYPE_CHECKING
 
 import cv2
 import numpy as np
 
-from stf_mamba.face_masks import PATCH_CORNER_PX, PATCH_SIDE_PX, face_sides, head_turn, region_depth
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX
+from stf_mamba.face_masks import (
+    PATCH_CORNER_PX,
+    PATCH_SIDE_PX,
+    Similarities,
+    crop_from_aligned,
+    face_sides,
+    head_turn,
+    region_depth,
+    to_aligned,
+)
 from stf_mamba.signals.result import UndefinedSignalError
 
 if TYPE_CHECKING:
@@ -31,14 +39,16 @@ def face_depth(landmarks_px: Float64Array, size_px: tuple[int, int], outline: tu
         size_px: H, W.
         outline: the outlines of ``face_masks`` that make up the region; its sides give way in a turned head.
     """
-    turn_and_scale, offset = _crop_from_aligned(landmarks_px)
-    aligned_px = _complex_to_xy((landmarks_px @ (1, 1j) - offset[:, None]) / turn_and_scale[:, None])
+    places = _places(landmarks_px)
+    aligned_px = to_aligned(landmarks_px, places)
     sides_px = face_sides(aligned_px, head_turn(aligned_px)[:, None]).astype(np.float32)  # (T, 2)
     patch_px = region_depth(outline)
     x_px = np.arange(PATCH_SIDE_PX, dtype=np.float32) + np.float32(PATCH_CORNER_PX[0] + 0.5)
     first = complex(*(PATCH_CORNER_PX + 0.5))  # where the patch's first pixel has its centre
     depth = np.empty((len(landmarks_px), *size_px), np.float32)
-    for index, (turn, shift) in enumerate(zip(turn_and_scale, offset + turn_and_scale * first, strict=True)):
+    for index, (turn, shift) in enumerate(
+        zip(places.turn_and_scale, places.offset + places.turn_and_scale * first, strict=True)
+    ):
         left_px, right_px = sides_px[index]
         limited_px = np.minimum(patch_px, np.minimum(x_px - left_px, right_px - x_px))
         matrix = np.array([[turn.real, -turn.imag, shift.real], [turn.imag, turn.real, shift.imag]])
@@ -69,23 +79,17 @@ def require_region(region: BoolArray, what: str) -> BoolArray:
     return region
 
 
-def _crop_from_aligned(landmarks_px: Float64Array) -> tuple[np.ndarray[tuple[int], np.dtype[np.complex128]], ...]:
-    """(T,) and (T,): a and b of the maps z ↦ a · z + b, z = x + iy, from aligned pixels, least squares.
+def _places(landmarks_px: Float64Array) -> Similarities:
+    """The maps from aligned pixels to the clip's.
 
     Raises:
         ValueError: the landmarks of a frame lie in one point.
     """
-    template = ALIGNED_LANDMARKS_PX @ (1, 1j)  # (5,)
-    points = landmarks_px @ (1, 1j)  # (T, 5)
-    centred = template - template.mean()
-    turn_and_scale = points @ centred.conj() / np.vdot(centred, centred).real
-    if (np.abs(turn_and_scale) < 1e-6).any():
+    places = crop_from_aligned(landmarks_px)
+    sizes = np.abs(places.turn_and_scale)
+    if (sizes < 1e-6).any():
         raise ValueError(
-            f"landmarks {landmarks_px.shape} of frame {int(np.abs(turn_and_scale).argmin())} lie in one point, "
+            f"landmarks {landmarks_px.shape} of frame {int(sizes.argmin())} lie in one point, "
             "expected two eyes, a nose and two mouth corners apart; leave this clip out"
         )
-    return turn_and_scale, points.mean(axis=1) - turn_and_scale * template.mean()
-
-
-def _complex_to_xy(points: np.ndarray[tuple[int, int], np.dtype[np.complex128]]) -> Float64Array:
-    return cast("Float64Array", np.stack([points.real, points.imag], axis=-1))
+    return places

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import os
 from dataclasses import dataclass, fields
 from fractions import Fraction
 from pathlib import Path
 from typing import Self
 
-from stf_mamba.atomic import write_text_atomically
-from stf_mamba.errors import RunError
 from stf_mamba.predictions import IDENTITY_SEPARATOR
 from stf_mamba.records import FAKE, REAL
+from stf_mamba.stamped_csv import read_stamped_csv, write_stamped_csv
 
 
 @dataclass(frozen=True)
@@ -74,13 +71,7 @@ class SignalTable:
 
     def save(self, path: str | os.PathLike[str]) -> Path:
         """Write the CSV, whole or not at all. Values keep every digit. Returns its path."""
-        text = io.StringIO()
-        for key, value in self.stamp.items():
-            text.write(f"# {key}: {' '.join(str(value).split())}\n")
-        writer = csv.writer(text, lineterminator="\n")
-        writer.writerow(COLUMNS)
-        writer.writerows(_to_cells(row) for row in self.rows)
-        return write_text_atomically(path, text.getvalue())
+        return write_stamped_csv(path, self.stamp, COLUMNS, map(_to_cells, self.rows))
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:
@@ -89,25 +80,7 @@ class SignalTable:
         Raises:
             RunError: unreadable, other columns, or a row that does not parse (with its line number).
         """
-        try:
-            lines = Path(path).read_text(encoding="utf-8").splitlines()
-        except (OSError, UnicodeDecodeError) as error:
-            raise RunError(f"cannot read signals from {path}: {error}; measure them again") from error
-        header = [line for line in lines if line.startswith("# ")]
-        stamp = dict(line[2:].split(": ", 1) for line in header if ": " in line)
-        table = list(csv.reader(lines[len(header) :]))
-        if not table or tuple(table[0]) != COLUMNS:
-            raise RunError(
-                f"{path} has the columns {table[0] if table else []}, expected {list(COLUMNS)}; "
-                "measure the signals again"
-            )
-        rows = []
-        for number, cells in enumerate(table[1:], start=len(header) + 2):
-            try:
-                rows.append(_from_cells(cells))
-            except (ValueError, ZeroDivisionError) as error:
-                raise RunError(f"{path} line {number} does not parse: {error}; measure the signals again") from error
-        return cls(tuple(rows), stamp)
+        return cls(*read_stamped_csv(path, COLUMNS, _from_cells, "signals", "measure the signals again"))
 
 
 def _to_cells(row: SignalRow) -> list[str]:
@@ -131,7 +104,10 @@ def _from_cells(cells: list[str]) -> SignalRow:
     footage = None
     if cell["fps"]:
         shape = int(cell["width_px"]), int(cell["height_px"])
-        footage = Footage(Fraction(cell["fps"]), *shape, float(cell["duration_s"]))
+        try:
+            footage = Footage(Fraction(cell["fps"]), *shape, float(cell["duration_s"]))
+        except ZeroDivisionError:
+            raise ValueError(f"fps {cell['fps']!r}, expected a fraction") from None
     return SignalRow(
         video_id=cell["video_id"],
         signal=cell["signal"],
