@@ -232,3 +232,38 @@ def test_jpeg_is_what_another_library_makes_of_it_at_one_quality_a_clip():
         assert errors[drawn[-1]] <= 2
     assert min(drawn) >= 40
     assert max(drawn) - min(drawn) > 20
+
+
+PER_FRAME = {
+    "flip": {"flip": 0.5},
+    "brightness": {"brightness": 0.3},
+    "contrast": {"contrast": 0.5},
+    "saturation": {"saturation": 0.5},
+    "shift": {"shift": 0.2},
+    "zoom": {"zoom": 0.2},
+}
+
+
+@pytest.mark.parametrize("step", PER_FRAME)
+def test_draws_for_each_frame_tell_identical_frames_apart(step):
+    frames = textured(1).expand(12, 3, 24, 28)
+    by_frame = draw(frames, 4, **OFF | PER_FRAME[step], draws="frame")
+    by_clip = draw(frames, 4, **OFF | PER_FRAME[step], draws="clip")
+    assert (by_frame.shape, by_frame.dtype) == (frames.shape, torch.uint8)
+    assert not (by_frame == by_frame[:1]).all()
+    assert (by_clip == by_clip[:1]).all()
+
+
+def test_draws_for_each_frame_reach_geometry_and_colour_only():
+    frames = textured(1).expand(4, 3, 24, 28)
+    for later in ({"rescale": 1.0}, {"blur": 1.0}, {"jpeg": 1.0}):
+        same = draw(frames, 3, **OFF, **later, draws="frame")
+        assert torch.equal(same, draw(frames, 3, **OFF, **later, draws="clip"))
+        assert not torch.equal(same, frames)
+    assert torch.equal(draw(frames, 3, **OFF, draws="frame"), frames)
+
+
+def test_each_frames_contrast_turns_around_its_own_mean():
+    flat = torch.tensor([40, 100, 200], dtype=torch.uint8)[:, None, None, None].expand(3, 3, 4, 4)
+    assert torch.equal(draw(flat, 3, flip=0, brightness=0, contrast=1.0, draws="frame"), flat)
+    assert not torch.equal(draw(flat, 3, flip=0, brightness=0, contrast=1.0, draws="clip"), flat)

@@ -42,6 +42,7 @@ def test_a_file_lists_differences_only(tmp_path):
         ("[[phases]]\nepoch = 3", "did you mean 'phases.0.epochs'"),
         ("zzz = 1", "known at this level: name, question"),
         ("[data]\nframes = 'many'", "data.frames"),
+        ("[augment]\ndraws = 'video'", "augment.draws"),
         ("[data]\nframes = 1", "data.frames is 1, expected 2 or more"),
         ("[optimiser]\nlabel_smoothing = 1.0", "label_smoothing is 1.0"),
         ("[[phases]]\nepochs = 2\nwarmup_epochs = 3", "warmup_epochs is 3"),

@@ -1,7 +1,8 @@
 """Augmentation of training clips: what happens to a video between the camera and the detector, drawn once per clip.
 
-A draw per frame would write temporal variance into real clips, which is what the model looks for. Two steps differ from
-frame to frame because they do so in the world: sensor noise, and the video codec, which is a real one and comes last.
+A draw per frame would write temporal variance into real clips, which is what the model looks for; a recipe can ask for
+it (``draws = "frame"``), to show what it does. Two steps differ from frame to frame because they do so in the world:
+sensor noise, and the video codec, which is a real one and comes last.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ from stf_mamba.records import UInt8Array
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709-6, item 3.2
 _LEAST_JPEG_LOSS = 100
+_DRAWN_FOR_FRAMES = ("flip", "brightness", "contrast", "saturation", "shift_x", "shift_y", "zoom")
 _WAYS_DOWN_AND_UP = (
     (cv2.INTER_AREA, cv2.INTER_LINEAR),
     (cv2.INTER_AREA, cv2.INTER_CUBIC),
@@ -32,15 +34,19 @@ def augment_clip(frames: Tensor, recipe: AugmentRecipe, generator: torch.Generat
     """Frames (T, 3, H, W) uint8 RGB as another camera or another upload might have left them.
 
     In this order: flip, shift and zoom; contrast, brightness, saturation; down-up scaling; blur; noise; JPEG; H.264 or
-    H.265. Before noise and codec, identical frames stay identical. A step that the recipe sets to 0 changes no bit,
-    and no step's setting changes what is drawn for another. The result may share memory with ``frames``.
+    H.265. Before noise and codec, identical frames stay identical, unless the recipe draws flip, geometry and colour
+    for each frame. A step that the recipe sets to 0 changes no bit, and no step's setting changes what is drawn for
+    another. The result may share memory with ``frames``.
 
     Raises:
         UsageError: the recipe asks for a codec that this build of PyAV lacks.
     """
     draws = _Draws(*torch.rand(3, generator=generator).tolist(), *torch.rand(16, generator=generator).tolist())
     clip = np.ascontiguousarray(frames.permute(0, 2, 3, 1).numpy())  # (T, H, W, 3)
-    clip = _coloured(_placed(clip, recipe, draws), recipe, draws)
+    if recipe.draws == "clip":
+        clip = _coloured(_placed(clip, recipe, draws), recipe, draws)
+    else:
+        clip = _each_for_itself(clip, recipe, draws, generator)
     if draws.rescale < recipe.rescale:
         scale = 1 - (1 - recipe.smallest_scale) * draws.scale
         clip = _rescaled(clip, scale, *_WAYS_DOWN_AND_UP[int(len(_WAYS_DOWN_AND_UP) * draws.way)])
@@ -78,6 +84,16 @@ class _Draws(NamedTuple):
     video_codec: float
     h265: float
     crf: float
+
+
+def _each_for_itself(clip: UInt8Array, recipe: AugmentRecipe, draws: _Draws, generator: torch.Generator) -> UInt8Array:
+    """Flip, geometry and colour as ``_placed`` and ``_coloured`` make them, of each frame alone, with its own draws."""
+    drawn = torch.rand(len(clip), len(_DRAWN_FOR_FRAMES), generator=generator).tolist()
+    changed = []
+    for frame, numbers in zip(clip, drawn, strict=True):
+        own = draws._replace(**dict(zip(_DRAWN_FOR_FRAMES, numbers, strict=True)))
+        changed.append(_coloured(_placed(frame[None], recipe, own), recipe, own))
+    return np.concatenate(changed)
 
 
 def _placed(clip: UInt8Array, recipe: AugmentRecipe, draws: _Draws) -> UInt8Array:

@@ -17,6 +17,9 @@ from stf_mamba.cli_data import audit, prepare, pseudofakes, split
 from stf_mamba.cli_detection import detect
 from stf_mamba.cli_evaluation import evaluate
 from stf_mamba.cli_options import JsonOption, reports_errors
+from stf_mamba.cli_report import report
+from stf_mamba.cli_signals import signals
+from stf_mamba.cli_study import study
 from stf_mamba.cli_training import crossvalidate, estimate, train
 from stf_mamba.errors import UsageError
 
@@ -106,6 +109,9 @@ VERBS = (
     train,
     crossvalidate,
     evaluate,
+    signals,
+    study,
+    report,
     weights,
     doctor,
 )

@@ -77,9 +77,12 @@ class HeadRecipe:
 
 @dataclass(frozen=True)
 class AugmentRecipe:
-    """Clip-level augmentation: one draw per clip, never per frame; the codec is real and comes last.
+    """Clip-level augmentation: one draw per clip; the codec is real and comes last.
 
     Attributes:
+        draws: ``clip`` flips, moves and colours every frame of a clip alike. ``frame`` draws these anew for each frame,
+            as the ablation report's own training did: it writes temporal variance into real clips, and is here to show
+            the difference that makes. What follows (scaling, blur, noise, JPEG, codec) is the same under both.
         flip: probability of a horizontal flip.
         brightness: largest relative change of brightness.
         contrast: largest relative change of contrast.
@@ -96,6 +99,7 @@ class AugmentRecipe:
             however far apart they are: what it saves between frames is truest for clips of consecutive ones.
     """
 
+    draws: Literal["clip", "frame"] = "clip"
     flip: float = 0.5
     brightness: float = 0.1
     contrast: float = 0.1

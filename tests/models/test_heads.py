@@ -13,6 +13,7 @@ from stf_mamba.models.heads import (
     HEADS,
     ContentHead,
     FrameMeanHead,
+    LastStepHead,
     VarianceContentHead,
     VarianceHead,
     half_squared_chord,
@@ -148,10 +149,12 @@ def test_no_head_computes_in_lower_precision(kind):
 
 @pytest.mark.parametrize("kind", HEADS)
 def test_a_head_says_truly_whether_it_uses_the_variance(kind):
-    # The same mean embedding with frames spread further from it: only a variance term can tell these clips apart.
+    # The same mean embedding, which is also the last frame's, with frames spread further from it: only a variance term
+    # can tell these clips apart.
     head = trained(kind, 6)
     x = embeddings(1, 8, 6, seed=3, spread=0.3).float()
     mean = x.mean(1, keepdim=True)
+    x = torch.cat([x, mean], 1)
     calm, restless = (head(mean + (x - mean) * spread) for spread in (0.5, 2.0))
     assert restless.log_variance > calm.log_variance
     if head.uses_variance:
@@ -180,6 +183,18 @@ def test_content_is_a_linear_map_of_the_normalised_mean():
         head.classifier.weight.copy_(torch.tensor([[2.0, 5.0]]))
         head.classifier.bias.fill_(0.5)
     assert head(x).logit.item() == pytest.approx(-2 + 5 + 0.5, abs=1e-4)
+
+
+def test_last_step_is_a_linear_map_of_the_last_valid_frame():
+    x = torch.tensor([[[5.0, 1.0], [3.0, 5.0], [9.0, 2.0]], [[5.0, 1.0], [7.0, 4.0], [2.0, 6.0]]])
+    head = LastStepHead(2)
+    with torch.no_grad():
+        head.classifier.weight.copy_(torch.tensor([[2.0, 5.0]]))
+        head.classifier.bias.fill_(0.5)
+    # Two values become (1, -1) or (-1, 1): a logit of -2.5 or 3.5.
+    assert head(x).logit.tolist() == pytest.approx([-2.5, 3.5], abs=1e-4)
+    mask = torch.tensor([[True, True, False], [False, True, False]])
+    assert head(x, mask).logit.tolist() == pytest.approx([3.5, -2.5], abs=1e-4)
 
 
 def test_frame_mean_averages_logits_or_probabilities():

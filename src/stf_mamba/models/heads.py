@@ -132,6 +132,32 @@ class ContentHead(ClipHead):
             return ClipOutput(logit, *self.observe(embeddings, mask))
 
 
+class LastStepHead(ClipHead):
+    """A linear map of the last valid frame's embedding, after a ``LayerNorm``.
+
+    After a bidirectional mixer this is the step at which the backward direction has seen one frame only: a pooling that
+    is here to show the difference, not to be preferred.
+
+    Source: the bidirectional GRU of the ablation report's Experiment 3, as it was trained.
+    """
+
+    def __init__(self, width: int, epsilon: float = 1e-8) -> None:
+        super().__init__(epsilon)
+        self.norm = nn.LayerNorm(width)
+        self.classifier = nn.Linear(width, 1)
+
+    def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            embeddings = embeddings.float()
+            last = embeddings[:, -1]  # (B, D)
+            if mask is not None:
+                places = torch.arange(mask.shape[1], device=mask.device).where(mask, -1).amax(1)  # (B,)
+                last = embeddings[torch.arange(len(embeddings), device=mask.device), places]  # (B, D)
+            logit = self.classifier(self.norm(last)).squeeze(-1)  # (B,)
+            return ClipOutput(logit, *self.observe(embeddings, mask))
+
+
 class FrameMeanHead(ClipHead):
     """Every frame judged by itself with a linear map; the clip's verdict is their mean.
 
@@ -164,6 +190,7 @@ HEADS: dict[str, Callable[[int, float], ClipHead]] = {
     "variance": lambda width, epsilon: VarianceHead(epsilon),
     "variance+content": VarianceContentHead,
     "content": ContentHead,
+    "last_step": LastStepHead,
     "frame_mean": FrameMeanHead,
 }
 

@@ -106,6 +106,24 @@ def signal_statistics(
     return tuple(group.statistics(p, len(groups), margin, alpha) for group, p in zip(groups, adjusted, strict=True))
 
 
+def differences_by_real(table: SignalTable) -> dict[tuple[str, str], dict[str, float]]:
+    """Fakes minus their own real, by signal and method and then by the real's id, for fakes that have their real.
+
+    The fakes of one real count by their mean, as in ``signal_statistics``.
+    """
+    measured = [row for row in table.rows if row.value is not None]
+    found: dict[tuple[str, str], dict[str, float]] = {}
+    methods = sorted({(row.signal, row.method or "") for row in measured if row.label == FAKE})
+    for signal, method in sorted(methods, key=lambda place: (list(SIGNALS).index(place[0]), place[1])):
+        here = [row for row in measured if row.signal == signal]
+        reals = [row for row in here if row.label == REAL]
+        pairs = _pairs(reals, [row for row in here if row.label == FAKE and (row.method or "") == method])
+        found[signal, method] = {
+            real.video_id: float(_values(fakes).mean() - _values([real])[0]) for real, fakes in _by_real(reals, pairs)
+        }
+    return found
+
+
 @dataclass(frozen=True)
 class _Group:
     """What one row of the statistics rests on; ``differences`` is ``None`` where the design is unpaired."""

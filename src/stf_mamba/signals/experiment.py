@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -14,11 +14,12 @@ import numpy as np
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredClip, StoredVideo
 from stf_mamba.errors import RunError, VideoError
 from stf_mamba.faces import CropPath
-from stf_mamba.records import Float64Array
+from stf_mamba.records import Float64Array, UInt8Array, VideoRecord
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.report_protocol import report_frames
 from stf_mamba.signals.result import SignalResult, UndefinedSignalError
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
+from stf_mamba.video import VideoInfo
 
 LIBRARIES = ("numpy", "opencv-python-headless", "PyWavelets", "stf-mamba")
 
@@ -51,8 +52,8 @@ def measure_signals(
             f"the clips' sampling is {store.settings.sampling!r}, expected 'consecutive': flicker and motion are "
             "between neighbouring frames; prepare clips with --sampling consecutive"
         )
-    stamp = _stamp(store, manifest, protocol)
-    rows = _kept_rows(Path(path), stamp, manifest)
+    stamp = table_stamp(store, manifest, protocol)
+    rows = kept_rows(Path(path), stamp, manifest)
     measured = {row.video_id for row in rows}
     for entry in manifest.entries:
         if entry.record.video_id not in measured:
@@ -65,7 +66,8 @@ def measure_signals(
     return table
 
 
-def _stamp(store: ClipStore, manifest: Manifest, protocol: Protocol) -> dict[str, str]:
+def table_stamp(store: ClipStore, manifest: Manifest, protocol: Protocol) -> dict[str, str]:
+    """How a table is made: data set, protocol, clip settings, versions."""
     return {
         "data set": manifest.name,
         "protocol": protocol,
@@ -74,8 +76,12 @@ def _stamp(store: ClipStore, manifest: Manifest, protocol: Protocol) -> dict[str
     }
 
 
-def _kept_rows(path: Path, stamp: dict[str, str], manifest: Manifest) -> list[SignalRow]:
-    """Rows of the videos that an earlier call finished."""
+def kept_rows(path: Path, stamp: dict[str, str], manifest: Manifest) -> list[SignalRow]:
+    """Rows of the videos that an earlier call finished.
+
+    Raises:
+        RunError: ``path`` holds a table that was made otherwise, or cannot be read.
+    """
     if not path.exists():
         return []
     table = SignalTable.load(path)
@@ -88,12 +94,14 @@ def _kept_rows(path: Path, stamp: dict[str, str], manifest: Manifest) -> list[Si
 
 
 def _rows_of_video(store: ClipStore, entry: ManifestEntry, protocol: Protocol) -> Iterator[SignalRow]:
-    """A row for each signal."""
     video = None if entry.sha256 is None else store.video(entry.sha256)
-    measured = _by_report(entry) if protocol == "report" else _of_clips(store, entry, video)
-    info = None if video is None else video.info
+    measured = _by_report(entry) if protocol == "report" else of_stored_clips(store, entry, video)
+    return signal_rows(entry.record, None if video is None else video.info, measured)
+
+
+def signal_rows(record: VideoRecord, info: VideoInfo | None, measured: Results) -> Iterator[SignalRow]:
+    """A row for each signal: the mean over the clips, or the reasons why there is none."""
     footage = None if info is None else Footage(info.fps, info.width_px, info.height_px, info.duration_s)
-    record = entry.record
     for name, results in measured.items():
         values = [result.value for result in results if isinstance(result, SignalResult)]
         reasons = [result for result in results if isinstance(result, str)]
@@ -113,14 +121,26 @@ def _rows_of_video(store: ClipStore, entry: ManifestEntry, protocol: Protocol) -
         )
 
 
-def _of_clips(store: ClipStore, entry: ManifestEntry, video: StoredVideo | None) -> Results:
+def of_stored_clips(store: ClipStore, entry: ManifestEntry, video: StoredVideo | None) -> Results:
     """For each signal its results on the clips of the most prominent face, a reason in place of those undefined."""
     if video is None or not video.clips or entry.sha256 is None:
         return {name: [entry.reason or "no clips"] for name in SIGNALS}
-    first = min(clip.track_id for clip in video.clips)  # tracks are numbered by prominence
+    sha256 = entry.sha256
+    return measure_clips(
+        (np.array(store.frames(sha256, clip)), clip_landmarks(store, video, clip)) for clip in prominent_clips(video)
+    )
+
+
+def prominent_clips(video: StoredVideo) -> tuple[StoredClip, ...]:
+    """The clips of the most prominent face; none where the video has none."""
+    first = min((clip.track_id for clip in video.clips), default=None)  # tracks are numbered by prominence
+    return tuple(clip for clip in video.clips if clip.track_id == first)
+
+
+def measure_clips(clips: Iterable[tuple[UInt8Array, Float64Array]]) -> Results:
+    """For each signal its result on each clip, frames (T, H, W, 3) with landmarks (T, 5, 2); a reason if undefined."""
     measured: Results = {name: [] for name in SIGNALS}
-    for clip in (clip for clip in video.clips if clip.track_id == first):
-        frames, landmarks_px = np.array(store.frames(entry.sha256, clip)), clip_landmarks(store, video, clip)
+    for frames, landmarks_px in clips:
         for name, signal in SIGNALS.items():
             measured[name].append(_or_reason(partial(signal.measure, frames, landmarks_px)))
     return measured

@@ -2,7 +2,7 @@
 
     OUT/study.json                            settings: data, design, budget, protocol, stand-ins, versions
     OUT/signals/consecutive.csv, report.csv   Experiment 1: a value per video and signal
-    OUT/signals/compression/LEVEL.csv         the same on re-encoded footage
+    OUT/signals/compression/LEVEL.csv         the same on re-encoded footage; levels.json, bits-per-pixel.json
     OUT/rows/KEY/row.json                     a finished row's figures (``RowResult``)
     OUT/rows/KEY/in-domain-seed-42.csv        scores of the study's own data set by models that saw none of its people
     OUT/rows/KEY/cross-seed-42.csv            scores of the second data set

@@ -1,0 +1,113 @@
+"""The verb that measures the forensic signals of single videos: ``stf signals``."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from stf_mamba.cli_detection import _stems
+from stf_mamba.cli_options import EXIT_NOT_ANALYSABLE, FaceModelOption, JsonOption, plain, reports_errors
+from stf_mamba.errors import VideoError
+from stf_mamba.progress import progress_bar, stderr
+
+if TYPE_CHECKING:
+    from stf_mamba.face_detectors import FaceDetector
+
+NOTE = "These are measurements, not verdicts: none of them says whether a video was manipulated."
+
+
+@reports_errors
+def signals(
+    files: Annotated[list[Path], typer.Argument(help="Videos.", exists=True, dir_okay=False)],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pages (PNG).")] = Path("signals"),
+    as_json: JsonOption = False,
+    face_model: FaceModelOption = None,
+) -> None:
+    """Measure five forensic signals on 32 consecutive frames of each video's most prominent face."""
+    from stf_mamba.face_detectors import load_face_detector
+
+    detector = load_face_detector(face_model)
+    out.mkdir(parents=True, exist_ok=True)
+    measured: list[dict[str, Any]] = []
+    failed = False
+    for path, stem in zip(files, _stems(files), strict=True):
+        try:
+            found = _measure(path, detector, out / f"{stem}-signals.png")
+        except VideoError as error:
+            failed = True
+            stderr().print(f"[red]error:[/red] {plain(str(error))}")
+            measured.append({"file": str(path), "reason": str(error)})
+            continue
+        measured.append(found)
+        if not as_json:
+            _print(found)
+    if as_json:
+        typer.echo(json.dumps({"note": NOTE, "videos": measured}, indent=2, ensure_ascii=False))
+    elif any("signals" in found for found in measured):
+        typer.echo(NOTE)
+    if failed:
+        raise typer.Exit(EXIT_NOT_ANALYSABLE)
+
+
+def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
+    """The values of one video and its page, as the JSON has them."""
+    import numpy as np
+
+    from stf_mamba.atomic import partial_path
+    from stf_mamba.clipstore import ClipSettings
+    from stf_mamba.faces import CropPath, cut_clips
+    from stf_mamba.preparation import find_clips
+    from stf_mamba.signals import SIGNALS, SignalResult
+    from stf_mamba.signals.experiment import measure_clips
+    from stf_mamba.signals.picture import plot_signals
+
+    settings = ClipSettings(detector.name, sampling="consecutive", window_s=None, clips_per_track=1, tracks=1)
+    with progress_bar(path.name, None, "s of video searched for faces") as advance:
+        seen_s = 0.0
+
+        def on_progress(time_s: float) -> None:
+            nonlocal seen_s
+            advance(max(0.0, round(time_s - seen_s, 2)), "")
+            seen_s = time_s
+
+        video, requests = find_clips(path, detector, settings, on_progress)
+    if not requests:
+        raise VideoError(f"{path}: {video.reason}")
+    track, times_s = requests[0]
+    (clip,) = cut_clips(path, requests[:1], settings.faces)
+    crop_path = CropPath(track, settings.faces)
+    landmarks_px = np.stack([crop_path.landmarks_at(time_s) for time_s in times_s])
+    results = {name: found[0] for name, found in measure_clips([(clip.frames, landmarks_px)]).items()}
+    defined = {name: result for name, result in results.items() if isinstance(result, SignalResult)}
+    if defined:
+        with partial_path(page) as partial:
+            plot_signals(defined, clip.frames).savefig(partial, format="png", dpi=110)
+    return {
+        "file": str(path),
+        "start_s": times_s[0],
+        "end_s": times_s[-1],
+        "frames": len(times_s),
+        "page": str(page) if defined else None,
+        "signals": [
+            {"signal": name, "title": SIGNALS[name].title}
+            | (
+                {"value": result.value, "unit": result.unit}
+                if isinstance(result, SignalResult)
+                else {"value": None, "reason": result}
+            )
+            for name, result in results.items()
+        ],
+    }
+
+
+def _print(found: dict[str, Any]) -> None:
+    typer.echo(f"{found['file']}: {found['frames']} frames from {found['start_s']:.2f} to {found['end_s']:.2f} s")
+    for signal in found["signals"]:
+        value = signal["value"]
+        words = f"undefined: {signal['reason']}" if value is None else f"{value:.4g} {signal['unit']}"
+        typer.echo(f"  {signal['title']:<28} {words}")
+    if found["page"] is not None:
+        typer.echo(f"  {found['page']}")

@@ -1,0 +1,109 @@
+"""Figure 1: five forensic signals of real and manipulated videos, and what compression leaves of them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import numpy as np
+
+from stf_mamba.plots import BLUE, GREY, ORANGE
+from stf_mamba.records import REAL
+from stf_mamba.signals import SIGNALS
+from stf_mamba.signals.comparison import SignalStatistics, signal_statistics
+from stf_mamba.signals.table import SignalTable
+from stf_mamba.study.figure_parts import COLOURS, SMALL, empty_panel, new_figure, tidy
+from stf_mamba.study.results import Study
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+    from matplotlib.figure import Figure
+
+
+def plot_signals(study: Study) -> Figure:
+    """Values of every signal by manipulation method, with effects and corrected p; AUC against compression."""
+    figure = new_figure(study, 6.6)
+    panels = figure.subplots(3, 2).ravel()
+    table = study.signals.consecutive or study.signals.report
+    tests = _statistics(table)
+    for axes, (name, signal) in zip(panels, SIGNALS.items(), strict=False):
+        axes.set_title(f"{signal.letter}. {signal.title}")
+        if table is None or not groups(table, name):
+            empty_panel(axes, "needs the study's row signals, with videos that can be measured")
+        else:
+            _draw_signal(axes, table, name, {test.method: test for test in tests if test.signal == name})
+        tidy(axes)
+    panels[5].set_title("F. AUC by compression, mean of methods")
+    _draw_compression(panels[5], study)
+    tidy(panels[5])
+    return figure
+
+
+def groups(table: SignalTable, signal: str) -> dict[str, list[float]]:
+    """Measured values of one signal: real first, then by manipulation method."""
+    found: dict[str, list[float]] = {}
+    rows = [row for row in table.rows if row.signal == signal and row.value is not None and row.label is not None]
+    for row in sorted(rows, key=lambda row: (row.label != REAL, row.method or "")):
+        name = "real" if row.label == REAL else row.method or "fake"
+        found.setdefault(name, []).append(float(row.value or 0.0))
+    return found
+
+
+def compression_aucs(study: Study) -> dict[str, dict[str, list[SignalStatistics]]]:
+    """By signal and level, the statistics of every method."""
+    found: dict[str, dict[str, list[SignalStatistics]]] = {name: {} for name in SIGNALS}
+    for level, table in study.signals.compression.items():
+        for test in _statistics(table):
+            found[test.signal].setdefault(level, []).append(test)
+    return found
+
+
+def _statistics(table: SignalTable | None) -> tuple[SignalStatistics, ...]:
+    try:
+        return () if table is None else signal_statistics(table)
+    except ValueError:  # too few videos for any test: the values are drawn without one
+        return ()
+
+
+def _draw_signal(axes: Axes, table: SignalTable, name: str, tests: dict[str, SignalStatistics]) -> None:
+    values = groups(table, name)
+    generator = np.random.default_rng(0)  # where points stand beside each other says nothing
+    for place, (method, sample) in enumerate(values.items()):
+        colour = BLUE if method == "real" else ORANGE
+        axes.boxplot(sample, positions=[place], widths=0.5, showfliers=False, medianprops={"color": "black"})
+        axes.plot(place + generator.uniform(-0.15, 0.15, len(sample)), sample, ".", color=colour, markersize=2.5)
+    labels = []
+    for method, sample in values.items():
+        text = f"{method}\nn = {len(sample)}"
+        if method in tests:
+            test = tests[method]
+            text += f"\nr = {test.effect:+.2f} [{test.low:+.2f}, {test.high:+.2f}]\np(Holm) = {test.p_holm:.2g}"
+        labels.append(text)
+    axes.set_xticks(range(len(labels)), labels)
+    unit = next((row.unit for row in table.rows if row.signal == name and row.unit), "no unit")
+    axes.set_ylabel(unit)
+
+
+def _draw_compression(axes: Axes, study: Study) -> None:
+    levels = list(study.signals.compression)
+    if not levels:
+        empty_panel(axes, "needs the study's row signals-compression")
+        return
+    for number, (name, by_level) in enumerate(compression_aucs(study).items()):
+        for at, level in enumerate(levels):
+            tests = by_level.get(level, [])
+            if not tests:
+                continue
+            x = at + (number - 2) * 0.12
+            # The widest reach of the methods' intervals: an interval of their mean would need their covariance.
+            axes.vlines(
+                x, min(test.auc_low for test in tests), max(test.auc_high for test in tests), color=COLOURS[number]
+            )
+            axes.plot(
+                x, np.mean([test.auc for test in tests]), "o", color=COLOURS[number], markersize=3,
+                label=SIGNALS[name].title if at == 0 else "_nolegend_",
+            )  # fmt: skip
+    axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
+    axes.set_xticks(range(len(levels)), levels)
+    axes.set_ylim(0, 1)
+    axes.set_ylabel("AUC (lines: outermost 95 %)")
+    axes.legend(fontsize=SMALL - 0.5, frameon=False, ncols=2, loc="lower left")

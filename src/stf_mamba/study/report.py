@@ -1,0 +1,154 @@
+"""The report of one study, or of several side by side: the same tables and figures as HTML, DOCX and LaTeX."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stf_mamba.errors import UsageError
+from stf_mamba.study.cells import Table, study_labels
+from stf_mamba.study.comparison_tables import compared_rows
+from stf_mamba.study.results import Study
+from stf_mamba.study.tables import judged_claims, study_tables
+
+FORMATS = ("html", "docx", "latex")
+TITLE = "Study of STF-Mamba V8.0"
+GENERATED_WARNING = (
+    "The footage of this study was drawn by a program. Its figures show that the study runs; they say nothing about "
+    "real deepfakes."
+)
+# Which table each figure stands under, and what it shows.
+FIGURES = {
+    "figure-1": ("signals", "Forensic signals of real and fake videos, by manipulation method"),
+    "figure-2": ("backbones", "Training curves and AUC of the backbones, frame by frame"),
+    "figure-3": ("temporal", "A temporal model on a weak backbone, by training phase, beside its baseline"),
+    "figure-4": ("capacity", "Trained parameters and AUC"),
+    "figure-5": ("complete", "All configurations by AUC, with reported values marked as such"),
+}
+
+
+@dataclass(frozen=True)
+class ReportFigure:
+    """A drawn figure.
+
+    Attributes:
+        table: key of the table it stands under.
+        files: the same picture in several formats.
+    """
+
+    name: str
+    table: str
+    caption: str
+    files: tuple[Path, ...]
+
+    def file(self, *suffixes: str) -> Path | None:
+        """Its file in the first of these formats that there is."""
+        return next((path for suffix in suffixes for path in self.files if path.suffix == suffix), None)
+
+
+@dataclass(frozen=True)
+class Report:
+    """What every format shows.
+
+    Attributes:
+        subtitle: data sets and protocols.
+        warnings: sentences that belong on top.
+        verdicts: for each verdict on the report's claims, which claims of which study have it.
+    """
+
+    title: str
+    subtitle: str
+    warnings: tuple[str, ...]
+    verdicts: dict[str, tuple[str, ...]]
+    tables: tuple[Table, ...]
+    figures: tuple[ReportFigure, ...]
+
+    def figures_of(self, table: Table) -> tuple[ReportFigure, ...]:
+        """The figures that stand under a table."""
+        return tuple(figure for figure in self.figures if figure.table == table.key)
+
+
+def write_report(
+    studies: Sequence[Study], out: str | os.PathLike[str], formats: Sequence[str] = FORMATS
+) -> dict[str, Path]:
+    """Write the report in each format. Returns the main file of each format, by its name.
+
+    Figures lie in ``figures`` beside the pages; LaTeX has a folder of its own.
+
+    Raises:
+        UsageError: an unknown format, or no study.
+        StfError: DOCX without python-docx.
+    """
+    unknown = [name for name in formats if name not in FORMATS]
+    if unknown or not formats:
+        raise UsageError(f"no report format {', '.join(unknown) or 'given'}; formats are {', '.join(FORMATS)}")
+    if not studies:
+        raise UsageError("no study to report; give the folder that stf study wrote with --out")
+    root = Path(out)
+    if "docx" in formats:
+        from stf_mamba.study.report_docx import require_docx
+
+        require_docx()
+    root.mkdir(parents=True, exist_ok=True)
+    report = make_report(studies, root / "figures")
+    return {name: _write(report, root, name) for name in formats}
+
+
+def make_report(studies: Sequence[Study], figures: Path) -> Report:
+    """Tables, figures and verdicts of the studies; the figures' files are put into their folder."""
+    labels = study_labels(studies)
+    verdicts: dict[str, list[str]] = {}
+    compared = [compared_rows(study) for study in studies]
+    judged = [judged_claims(study, found) for study, found in zip(studies, compared, strict=True)]
+    for label, claims in zip(labels, judged, strict=True):
+        prefix = f"{label}: " if len(studies) > 1 else ""
+        for claim in claims:
+            verdicts.setdefault(claim.verdict.value, []).append(f"{prefix}{claim.text} — {claim.because}")
+    settings = [study.settings for study in studies]
+    trained = ", ".join(dict.fromkeys(f"{one.dataset} ({one.videos} videos, {one.design})" for one in settings))
+    crossed = ", ".join(dict.fromkeys(one.cross_dataset or "none" for one in settings))
+    return Report(
+        title=TITLE,
+        subtitle=f"Data set: {trained}. Second data set: {crossed}. Protocol: {', '.join(labels)}.",
+        warnings=(GENERATED_WARNING,) if any(one.generated for one in settings) else (),
+        verdicts={word: tuple(said) for word, said in sorted(verdicts.items(), key=lambda item: _order(item[0]))},
+        tables=study_tables(studies, compared, judged),
+        figures=_draw(studies, labels, figures),
+    )
+
+
+def _order(verdict: str) -> int:
+    words = ("supported", "refuted", "undecided", "not run")
+    return words.index(verdict) if verdict in words else len(words)
+
+
+def _draw(studies: Sequence[Study], labels: Sequence[str], folder: Path) -> tuple[ReportFigure, ...]:
+    from stf_mamba.study.figures import save_figures
+
+    drawn = []
+    for place, (study, label) in enumerate(zip(studies, labels, strict=True), start=1):
+        own = folder if len(studies) == 1 else folder / f"study-{place}"
+        own.mkdir(parents=True, exist_ok=True)
+        saved = save_figures(study, own)
+        for key, (table, caption) in FIGURES.items():
+            if saved.get(key):
+                name = f"Figure {key.removeprefix('figure-')}"
+                said = caption if len(studies) == 1 else f"{caption} ({label})"
+                drawn.append(ReportFigure(name, table, said, tuple(saved[key])))
+    return tuple(drawn)
+
+
+def _write(report: Report, root: Path, name: str) -> Path:
+    if name == "html":
+        from stf_mamba.study.report_html import write_html
+
+        return write_html(report, root / "report.html")
+    if name == "docx":
+        from stf_mamba.study.report_docx import write_docx
+
+        return write_docx(report, root / "report.docx")
+    from stf_mamba.study.report_latex import write_latex
+
+    return write_latex(report, root / "latex")

@@ -1,0 +1,34 @@
+"""A study's report as one HTML page that needs nothing beside it."""
+
+from __future__ import annotations
+
+import base64
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stf_mamba.atomic import write_text_atomically
+
+if TYPE_CHECKING:
+    from stf_mamba.study.report import Report, ReportFigure
+
+MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
+    """Write the page, its figures inside. Returns its path."""
+    from jinja2 import Environment, PackageLoader, select_autoescape
+
+    environment = Environment(
+        loader=PackageLoader("stf_mamba"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
+    )
+    page = environment.get_template("study_report.html.j2").render(report=report, picture=picture_uri)
+    return write_text_atomically(path, page)
+
+
+def picture_uri(figure: ReportFigure) -> str | None:
+    """The figure as a data URI; ``None`` where it was saved in no format that a browser shows."""
+    path = figure.file(".svg", ".png")
+    if path is None:
+        return None
+    return f"data:{MEDIA_TYPES[path.suffix]};base64,{base64.b64encode(path.read_bytes()).decode('ascii')}"

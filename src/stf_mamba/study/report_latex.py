@@ -1,0 +1,105 @@
+"""A study's tables as LaTeX: one file a table, and one that inputs them all."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stf_mamba.atomic import write_text_atomically
+from stf_mamba.study.cells import Table
+
+if TYPE_CHECKING:
+    from stf_mamba.study.report import Report
+
+SPECIAL = {
+    "\\": r"\textbackslash{}",
+    "&": r"\&",
+    "%": r"\%",
+    "$": r"\$",
+    "#": r"\#",
+    "_": r"\_",
+    "{": r"\{",
+    "}": r"\}",
+    "~": r"\textasciitilde{}",
+    "^": r"\textasciicircum{}",
+    "<": r"\textless{}",
+    ">": r"\textgreater{}",
+    # A bracket at the start of a row would be read as an argument of the \\ before it.
+    "[": "{[}",
+    "]": "{]}",
+    "→": r"$\rightarrow$",
+    "≥": r"$\geq$",
+    "≤": r"$\leq$",
+    "−": r"$-$",
+    "×": r"$\times$",
+    "±": r"$\pm$",
+    "–": "--",
+    "—": "---",
+}
+TEXT_WIDTH = 0.97
+
+
+def write_latex(report: Report, folder: str | os.PathLike[str]) -> Path:
+    """Write a ``.tex`` file for each table and ``tables.tex``, which inputs them. Returns the path of that.
+
+    The document needs the packages ``booktabs``, ``longtable`` and ``array``.
+    """
+    root = Path(folder)
+    root.mkdir(parents=True, exist_ok=True)
+    for table in report.tables:
+        write_text_atomically(root / f"{table.key}.tex", latex_table(table))
+    lines = [r"% \usepackage{booktabs,longtable,array}"]
+    lines += [rf"\textbf{{{escaped(warning)}}}" + "\n" for warning in report.warnings]
+    lines += [rf"\input{{{table.key}}}" for table in report.tables]
+    return write_text_atomically(root / "tables.tex", "\n".join(lines) + "\n")
+
+
+def latex_table(table: Table) -> str:
+    """The table as a ``longtable`` whose head repeats on each page; reported columns are in italics."""
+    head = " & ".join(rf"\textbf{{{escaped(name)}}}" for name in table.columns) + r" \\"
+    body = [
+        " & ".join(
+            rf"\textit{{{escaped(cell)}}}" if place in table.reported_columns else escaped(cell)
+            for place, cell in enumerate(row)
+        )
+        + r" \\"
+        for row in table.rows
+    ]
+    lines = [
+        r"{\scriptsize\setlength{\tabcolsep}{2pt}",
+        rf"\begin{{longtable}}{{{column_spec(table)}}}",
+        rf"\caption{{{escaped(table.title)}}}\label{{tab:{table.key}}} \\",
+        r"\toprule",
+        head,
+        r"\midrule",
+        r"\endfirsthead",
+        r"\toprule",
+        head,
+        r"\midrule",
+        r"\endhead",
+        r"\bottomrule",
+        r"\endlastfoot",
+        *(body or [rf"\multicolumn{{{len(table.columns)}}}{{l}}{{not run}} \\"]),
+        r"\end{longtable}",
+        *(rf"\noindent {escaped(note)}\par" for note in table.notes),
+        "}",
+    ]
+    return "\n".join(lines) + "\n"
+
+
+def column_spec(table: Table) -> str:
+    """One paragraph column for each column, as wide as its text asks for within the page."""
+    longest = [
+        max([min(len(name), 14), *(len(row[place]) for row in table.rows)]) for place, name in enumerate(table.columns)
+    ]
+    weights = [min(max(length, 5), 40) for length in longest]
+    shares = [TEXT_WIDTH * weight / sum(weights) for weight in weights]
+    return "".join(
+        rf">{{\raggedright\arraybackslash}}p{{\dimexpr {share:.3f}\linewidth-2\tabcolsep\relax}}" for share in shares
+    )
+
+
+def escaped(text: str) -> str:
+    """The text with every character that LaTeX would read as a command written out."""
+    return "".join(SPECIAL.get(character, character) for character in " ".join(text.split()))

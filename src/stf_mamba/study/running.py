@@ -1,0 +1,350 @@
+"""``run_study``: rows one after the other, each resumable, each finished row read back and not run again."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import os
+import platform
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field, fields, replace
+from datetime import UTC, datetime
+from pathlib import Path
+
+from stf_mamba.atomic import write_text_atomically
+from stf_mamba.cached_items import CachePlace
+from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.crossvalidation import cross_validate
+from stf_mamba.datasets.splits import Split, identity_disjoint_split
+from stf_mamba.errors import RecipeError, RunError, UsageError, WeightsError
+from stf_mamba.evaluation import Part, entries_of_part, evaluate, protocol_stamp, versions
+from stf_mamba.models.cnn_encoders import CNN_ENCODERS
+from stf_mamba.models.encoders import ENCODERS
+from stf_mamba.out_of_fold import Grouping
+from stf_mamba.predictions import Predictions
+from stf_mamba.recipe import Recipe
+from stf_mamba.runs import Run, choose_device
+from stf_mamba.study.budgets import Budget, block_count, planned_recipe
+from stf_mamba.study.frame_level import predict_frames
+from stf_mamba.study.results import Design, Measured, ProtocolName, RowResult, Study, StudySettings
+from stf_mamba.study.rows import ROWS, StudyRow
+from stf_mamba.study.seed_means import mean_auc
+from stf_mamba.training import train
+from stf_mamba.training_reports import Watcher
+from stf_mamba.video import sha256_of
+
+VALIDATION_PART, TEST_PART = 0.2, 0.2
+
+
+@dataclass(frozen=True)
+class StudyPlan:
+    """What a study is run on and how.
+
+    Attributes:
+        store, manifest: prepared clips of the study's own data set.
+        cross: a second data set with clips in the same store, never trained on.
+        folds: grouped cross-validation with so many folds; ``None`` trains once a seed on a split.
+        split: with a test part; ``None`` draws one by people from the first seed.
+        weights: files of pretrained encoders, by encoder name.
+        from_scratch: start encoders that are meant to be pretrained from random values where no file is given.
+        generated: the footage was drawn by a program.
+    """
+
+    out: Path
+    budget: Budget
+    store: ClipStore
+    manifest: Manifest
+    cross: Manifest | None = None
+    seeds: tuple[int, ...] = (42,)
+    folds: int | None = None
+    grouping: Grouping = "components"
+    split: Split | None = None
+    weights: Mapping[str, Path] = field(default_factory=dict)
+    stand_ins: Mapping[str, str] = field(default_factory=dict)
+    from_scratch: bool = False
+    protocol: ProtocolName = "right"
+    device: str = "auto"
+    generated: bool = False
+
+    @property
+    def design(self) -> Design:
+        """How rows are tested."""
+        return "split" if self.folds is None else "folds"
+
+    def recipe_of(self, row: StudyRow) -> Recipe:
+        """The row's recipe as this plan runs it, with the first seed."""
+        return replace(planned_recipe(row, self.budget, self.stand_ins), seed=self.seeds[0])
+
+
+def run_study(
+    plan: StudyPlan,
+    keys: Sequence[str],
+    watcher: Watcher | None = None,
+    on_row: Callable[[str, str], None] = lambda key, state: None,
+) -> Study:
+    """Run what is missing of these rows; the same call continues what was interrupted.
+
+    Args:
+        keys: of ``rows.ROWS``.
+        on_row: called with each row's key and what came of it: ``finished``, ``found finished``, or why it was not run.
+
+    Raises:
+        ValueError: no seeds, or one twice.
+        RunError: ``plan.out`` holds a study of other settings.
+        StfError: data that cannot be trained on, as ``train`` and ``cross_validate``.
+        KeyboardInterrupt: after the running training saved its state.
+    """
+    if not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
+        raise ValueError(f"seeds are {list(plan.seeds)}, expected at least one and each once")
+    prepare_folder(plan)
+    for key in keys:
+        on_row(key, _run_row(plan, ROWS[key], watcher or Watcher()))
+    return Study.load(plan.out)
+
+
+def row_state(plan: StudyPlan, row: StudyRow) -> str:
+    """``finished``, ``unfinished``, ``ready``, or why the row cannot be run."""
+    place = plan.out / "rows" / row.key
+    if _is_finished(place, plan, row):
+        return "finished"
+    obstacle = _obstacle(plan, row)
+    return obstacle or ("unfinished" if place.exists() else "ready")
+
+
+def _run_row(plan: StudyPlan, row: StudyRow, watcher: Watcher) -> str:
+    place = plan.out / "rows" / row.key
+    if _is_finished(place, plan, row):
+        return "found finished"
+    place.mkdir(parents=True, exist_ok=True)
+    obstacle = _obstacle(plan, row)
+    if obstacle is None:
+        watcher.on_message(f"{row.key}: {row.question}")
+        try:
+            _finish(plan, row, plan.recipe_of(row), place, watcher)
+        except (RecipeError, WeightsError) as error:
+            obstacle = str(error)
+    if obstacle is not None:
+        _write(place / "not-run.json", {"reason": obstacle})
+        return f"not run: {obstacle}"
+    (place / "not-run.json").unlink(missing_ok=True)
+    return "finished"
+
+
+def _is_finished(place: Path, plan: StudyPlan, row: StudyRow) -> bool:
+    """Whether the row was finished with the same recipe and seeds.
+
+    Raises:
+        RunError: it was finished with another recipe.
+    """
+    if not (place / "row.json").is_file():
+        return False
+    try:
+        result = RowResult.from_json(json.loads((place / "row.json").read_text(encoding="utf-8")))
+    except (OSError, ValueError) as error:
+        raise RunError(f"cannot read {place / 'row.json'}: {error}; remove it and repeat the command") from error
+    if replace(result.recipe, seed=plan.seeds[0]) != plan.recipe_of(row):
+        raise RunError(f"{place} was run with another recipe; choose another --out, or remove that folder")
+    return result.seeds == plan.seeds
+
+
+def _obstacle(plan: StudyPlan, row: StudyRow) -> str | None:
+    """Why the row cannot be run with what is at hand, ``None`` if it can."""
+    try:
+        recipe = plan.recipe_of(row)
+    except UsageError as error:
+        return str(error)
+    name = recipe.encoder.name
+    if ENCODERS[name].pretrained and name not in plan.weights and not plan.from_scratch:
+        return f"no weights of {name}; give --weights {name}=FILE, or --stand-in {name}=ENCODER"
+    available, wanted = plan.store.settings.frames, recipe.data.frames
+    if wanted > available:
+        return f"clips hold {available} frames, the row takes {wanted}; prepare clips with --frames {wanted}"
+    crop_px, side_px = CNN_ENCODERS[name].crop_px if name in CNN_ENCODERS else None, plan.store.settings.faces.size_px
+    if crop_px is not None and crop_px != side_px:
+        return f"{name} takes crops of {crop_px} px, the clips have {side_px}; prepare clips with --size {crop_px}"
+    return None
+
+
+def _finish(plan: StudyPlan, row: StudyRow, recipe: Recipe, place: Path, watcher: Watcher) -> None:
+    started_s = time.monotonic()
+    if plan.folds is None:
+        runs, in_domain, cross = _by_split(plan, row, recipe, place, watcher)
+        trainings: list[tuple[int, int | None, Run]] = [(run.recipe.seed, None, run) for run in runs]
+    else:
+        trainings, in_domain = _by_folds(plan, recipe, place, watcher)
+        runs, cross = [run for _, _, run in trainings], None
+    histories = [
+        {"seed": seed, "fold": fold, "history": [dict(entry) for entry in run.history()]}
+        for seed, fold, run in trainings
+    ]
+    _write(place / "histories.json", histories)
+    trained_s = sum(entry["seconds"] + entry["validation_seconds"] for run in runs for entry in run.history())
+    meant = row.recipe.encoder.name
+    RowResult(
+        key=row.key,
+        recipe=recipe,
+        stands_in_for=None if recipe.encoder.name == meant else meant,
+        initial_weights=_initial_weights(plan, recipe.encoder.name),
+        parameters=int(runs[0].environment["parameters"]),
+        trainable_parameters=int(runs[0].environment["trainable_parameters"]),
+        seeds=plan.seeds,
+        in_domain=in_domain,
+        cross=cross,
+        trainings=len(trainings),
+        seconds=max(trained_s, time.monotonic() - started_s),
+    ).save(place / "row.json")
+
+
+def _by_split(
+    plan: StudyPlan, row: StudyRow, recipe: Recipe, place: Path, watcher: Watcher
+) -> tuple[list[Run], Measured, Measured | None]:
+    runs = []
+    split = plan.split or drawn_split(plan)
+    for seed in plan.seeds:
+        one = replace(recipe, seed=seed)
+        run = train(
+            one,
+            plan.store,
+            plan.manifest,
+            place / f"seed-{seed}",
+            plan.weights.get(recipe.encoder.name),
+            plan.from_scratch,
+            split,
+            plan.device,
+            watcher,
+            _cache(plan, recipe),
+        )
+        runs.append(run)
+    part: Part = "test" if split.test else "validation"
+    in_domain = _measured(plan, row, runs, plan.manifest, part, place, "in-domain")
+    cross = None if plan.cross is None else _measured(plan, row, runs, plan.cross, "all", place, "cross")
+    return runs, in_domain, cross
+
+
+def drawn_split(plan: StudyPlan) -> Split:
+    """Train, validation and test parts that share no person, drawn from the first seed."""
+    usable = [entry.record for entry in plan.manifest.entries if entry.clips and entry.record.label is not None]
+    return identity_disjoint_split(usable, VALIDATION_PART, TEST_PART, plan.seeds[0])
+
+
+def _measured(
+    plan: StudyPlan, row: StudyRow, runs: Sequence[Run], manifest: Manifest, part: Part, place: Path, kind: str
+) -> Measured:
+    """Scores of a part by every seed's run, saved, and their AUC."""
+    scores, frames = [], []
+    for run in runs:
+        predictions = evaluate(run, plan.store, manifest, part, plan.device)
+        predictions.save(place / f"{kind}-seed-{run.recipe.seed}.csv")
+        scores.append(predictions)
+        if row.is_frame_level:
+            frames.append(_frame_scores(plan, run, manifest, part))
+            frames[-1].save(place / f"frames-{kind}-seed-{run.recipe.seed}.csv")
+    return Measured(
+        dataset=manifest.name,
+        auc=mean_auc(scores),
+        by_seed=tuple(mean_auc([one], resamples=1).value for one in scores),
+        frame_auc=mean_auc(frames) if frames else None,
+        coverage=scores[0].coverage,
+    )
+
+
+def _frame_scores(plan: StudyPlan, run: Run, manifest: Manifest, part: Part) -> Predictions:
+    entries = entries_of_part(run, manifest, part)
+    device = choose_device(plan.device)
+    stamp = {**protocol_stamp(run, plan.store, manifest, part, len(entries)), "level": "frame"}
+    return predict_frames(run.model(device), plan.store, entries, run.recipe.data.frames, device, stamp)
+
+
+def _by_folds(
+    plan: StudyPlan, recipe: Recipe, place: Path, watcher: Watcher
+) -> tuple[list[tuple[int, int | None, Run]], Measured]:
+    assert plan.folds is not None
+    cache = _cache(plan, recipe)
+    result = cross_validate(
+        recipe,
+        plan.store,
+        plan.manifest,
+        place / "folds",
+        folds=plan.folds,
+        seeds=plan.seeds,
+        encoder_weights=plan.weights.get(recipe.encoder.name),
+        from_scratch=plan.from_scratch,
+        device=plan.device,
+        grouping=plan.grouping,
+        watcher=watcher,
+        cache=None if cache is None else CachePlace(cache),
+    )
+    result.save(place)
+    for seed, predictions in zip(plan.seeds, result.scores, strict=True):
+        predictions.save(place / f"in-domain-seed-{seed}.csv")
+    trainings = [
+        (seed, number, Run.load(place / "folds" / f"seed-{seed}" / f"fold-{number}" / "run"))
+        for seed in plan.seeds
+        for number in range(1, plan.folds + 1)
+    ]
+    by_seed = tuple(found.mean_fold_auc.value for found in result.summary.by_seed)
+    videos = len(result.scores[0].rows) + len(result.summary.not_analysable)
+    coverage = len(result.scores[0].rows) / videos
+    measured = Measured(plan.manifest.name, result.summary.mean_fold_auc, by_seed, None, coverage)
+    return [(seed, number, run) for seed, number, run in trainings], measured
+
+
+def _cache(plan: StudyPlan, recipe: Recipe) -> Path | None:
+    """The study's one cache of frozen blocks; ``None`` where every block trains or views are endless."""
+    encoder = recipe.encoder
+    blocks = encoder.blocks or block_count(encoder.name)
+    frozen = encoder.trainable_blocks < blocks
+    return plan.out / "cache" if frozen and recipe.data.views is not None else None
+
+
+def _initial_weights(plan: StudyPlan, encoder: str) -> str:
+    path = plan.weights.get(encoder)
+    return "random values" if path is None else f"{path.name}, sha256 {sha256_of(path)[:16]}"
+
+
+def prepare_folder(plan: StudyPlan) -> None:
+    """Write the settings of a new study, or check that an old one has the same.
+
+    Raises:
+        RunError: the folder holds a study of other settings.
+    """
+    labelled = sorted(
+        [entry.record.video_id, entry.record.label, entry.sha256] for entry in plan.manifest.entries if entry.clips
+    )
+    settings = StudySettings(
+        budget=plan.budget.name,
+        protocol=plan.protocol,
+        design=plan.design,
+        dataset=plan.manifest.name,
+        cross_dataset=None if plan.cross is None else plan.cross.name,
+        generated=plan.generated,
+        seeds=plan.seeds,
+        folds=plan.folds,
+        grouping=plan.grouping,
+        videos=len(labelled),
+        videos_sha256=hashlib.sha256(json.dumps(labelled).encode()).hexdigest(),
+        clip_settings=plan.store.settings.key,
+        stand_ins={**plan.budget.stand_ins, **plan.stand_ins},
+        encoder_weights_sha256={name: sha256_of(path) for name, path in plan.weights.items()},
+        environment={"machine": f"{platform.machine()}, {os.cpu_count()} cores", **versions()},
+        started=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+    path = plan.out / "study.json"
+    if path.is_file():
+        before = Study.load(plan.out).settings
+        may_differ = {"seeds", "environment", "started"}
+        differing = [
+            one.name
+            for one in fields(settings)
+            if one.name not in may_differ and getattr(before, one.name) != getattr(settings, one.name)
+        ]
+        if differing:
+            raise RunError(f"{plan.out} holds a study with another {' and '.join(differing)}; choose another --out")
+        settings = replace(settings, started=before.started)
+    plan.out.mkdir(parents=True, exist_ok=True)
+    settings.save(path)
+
+
+def _write(path: Path, value: object) -> None:
+    write_text_atomically(path, json.dumps(value, indent=1) + "\n")

@@ -1,0 +1,42 @@
+"""Experiment 1 of the study: measured into its folder, where ``results`` reads it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.signals.experiment import measure_signals
+from stf_mamba.study.compression import CRFS, compression_series
+from stf_mamba.study.results import SignalTables
+
+
+def run_signals(
+    store: ClipStore, manifest: Manifest, out: Path, on_video: Callable[[str], None] | None = None
+) -> SignalTables:
+    """The signals of every video by both protocols, in ``out/signals``; what is there already is kept.
+
+    Args:
+        store: clips of consecutive frames.
+        on_video: called with each video's id, once a protocol.
+
+    Raises:
+        ValueError, RunError, ClipStoreError: as ``measure_signals``.
+    """
+    folder = out / "signals"
+    folder.mkdir(parents=True, exist_ok=True)
+    consecutive = measure_signals(store, manifest, folder / "consecutive.csv", "consecutive", on_video)
+    report = measure_signals(store, manifest, folder / "report.csv", "report", on_video)
+    return SignalTables(consecutive, report, {})
+
+
+def run_compression(
+    store: ClipStore,
+    manifest: Manifest,
+    out: Path,
+    crfs: Sequence[int] = CRFS,
+    on_video: Callable[[str], None] | None = None,
+) -> SignalTables:
+    """The compression series in ``out/signals/compression``. Arguments and errors as ``compression_series``."""
+    levels = compression_series(store, manifest, out / "signals" / "compression", crfs, on_video)
+    return SignalTables(None, None, levels)
