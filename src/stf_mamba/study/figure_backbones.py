@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stf_mamba.plots import GREY
-from stf_mamba.study.figure_parts import SMALL, draw_bars, draw_curves, empty_panel, legend_below, new_figure
+from stf_mamba.study.figure_parts import draw_bars, draw_curves, empty_panel, legend_below, new_figure
 from stf_mamba.study.results import Study
 from stf_mamba.study.rows import ROWS
 
@@ -20,8 +20,8 @@ def plot_backbones(study: Study) -> Figure:
     figure = new_figure(study, 6.0)
     panels = figure.subplot_mosaic([["auc", "loss"], ["bars", "bars"]], height_ratios=[1, 1.2])
     panels["auc"].set_title("a. validation AUC by epoch (thick: mean)")
-    panels["loss"].set_title("c. validation loss − training loss")
-    panels["bars"].set_title("b. AUC by data set")
+    panels["loss"].set_title("b. validation loss − training loss")
+    panels["bars"].set_title("c. AUC by data set")
     if not any(key in study.finished for key in BACKBONES):
         for axes in panels.values():
             empty_panel(axes, "needs the rows " + ", ".join(BACKBONES))
@@ -33,6 +33,7 @@ def plot_backbones(study: Study) -> Figure:
     panels["loss"].axhline(0, color=GREY, linestyle=":")
     panels["loss"].set_ylabel("difference of losses (nats)")
     legend_below(panels["auc"])
+    legend_below(panels["loss"])
     draw_bars(panels["bars"], study, BACKBONES)
-    panels["bars"].legend(fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    legend_below(panels["bars"], 5)
     return figure

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from stf_mamba.metrics import Estimate
 from stf_mamba.plots import BLUE, GREY, ORANGE
 from stf_mamba.statistics import rank_correlation
 from stf_mamba.study.figure_backbones import BACKBONES
 from stf_mamba.study.figure_parts import (
+    HATCH,
     SMALL,
     draw_bars,
     draw_curves,
@@ -15,13 +17,14 @@ from stf_mamba.study.figure_parts import (
     legend_below,
     new_figure,
     parameters_m,
+    stands_in,
     test_of,
     test_words,
     tidy,
 )
 from stf_mamba.study.published import PUBLISHED
-from stf_mamba.study.results import Study
-from stf_mamba.study.rows import BASELINE, ROWS
+from stf_mamba.study.results import FinishedRow, Study
+from stf_mamba.study.rows import BASELINE
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -52,16 +55,13 @@ def plot_capacity(study: Study) -> Figure:
         gattu = PUBLISHED["gattu"]
         label = f"{gattu.label}: {gattu.cross} reported, Celeb-DF"
         panels["bars"].axvspan(
-            gattu.cross - 0.004, gattu.cross + 0.004, facecolor="white", edgecolor="black", hatch=HATCH_LINE,
+            gattu.cross - 0.004, gattu.cross + 0.004, facecolor="white", edgecolor="black", hatch=HATCH,
             linewidth=0.5, label=label,
         )  # fmt: skip
-        panels["bars"].legend(fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+        legend_below(panels["bars"], 3)
     else:
         empty_panel(panels["bars"], "needs the rows " + ", ".join(BACKBONES))
     return figure
-
-
-HATCH_LINE = "//////"
 
 
 def draw_scatter(axes: Axes, study: Study, keys: Sequence[str], names: bool = True) -> None:
@@ -70,25 +70,39 @@ def draw_scatter(axes: Axes, study: Study, keys: Sequence[str], names: bool = Tr
     if not finished:
         empty_panel(axes, "needs finished rows, such as " + ", ".join(keys[:3]))
         return
-    for one in finished:
+    for rank, one in enumerate(sorted(finished, key=parameters_m)):
         estimate, x = test_of(study, one).auc, parameters_m(one)
         colour = BLUE if one.row.backbone == "supervised CNN" else ORANGE
         if estimate.low is not None and estimate.high is not None:
             axes.vlines(x, estimate.low, estimate.high, color=colour, linewidth=0.8)
         axes.plot(x, estimate.value, "o", color=colour, markersize=4)
         if names:
-            name = ROWS[one.row.key].label.removesuffix(" frame-level")
-            axes.annotate(name, (x, estimate.value), xytext=(3, 3), textcoords="offset points", fontsize=5)
+            _name(axes, short_name(study, one), x, estimate, above=rank % 2 == 0)
     for colour, label in ((BLUE, "supervised CNN"), (ORANGE, "self-supervised ViT")):
         axes.plot([], [], "o", color=colour, markersize=4, label=label)
     axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
     axes.text(0.02, 0.98, correlation_words(study, keys), transform=axes.transAxes, va="top", fontsize=SMALL)
-    axes.set_ylim(0, 1.1)
+    axes.set_ylim(0, 1.2)
     axes.margins(x=0.2)
     axes.set_xlabel("trainable parameters (M)")
     axes.set_ylabel(f"AUC ({test_words(study)})")
-    axes.legend(fontsize=SMALL, frameon=False, loc="lower left", ncols=2)
     tidy(axes)
+    legend_below(axes, 2)
+
+
+def short_name(study: Study, finished: FinishedRow) -> str:
+    """A backbone's name without what all of them share, with a dagger for a stand-in."""
+    name = finished.row.label.removesuffix(" frame-level").removeprefix("EfficientNet-")
+    return name + "†" * stands_in(study, finished)
+
+
+def _name(axes: Axes, name: str, x: float, estimate: Estimate, above: bool) -> None:
+    """Names stand beyond the interval, by turns above and below, so that neighbours do not meet."""
+    end = (estimate.high if above else estimate.low) or estimate.value
+    axes.annotate(
+        name, (x, end), xytext=(0, 2 if above else -2), textcoords="offset points", fontsize=5.5, ha="center",
+        va="bottom" if above else "top",
+    )  # fmt: skip
 
 
 def correlation_words(study: Study, keys: Sequence[str]) -> str:

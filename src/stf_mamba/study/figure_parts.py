@@ -5,11 +5,11 @@ from __future__ import annotations
 import textwrap
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stf_mamba.metrics import Estimate
+from stf_mamba.metrics import CONFIDENCE, Estimate
 from stf_mamba.plots import BLUE, GREY, ORANGE
 from stf_mamba.study.published import REPORTED_ROWS
 from stf_mamba.study.results import NOT_RUN, FinishedRow, Measured, Study, Training
@@ -66,7 +66,11 @@ def curve(trainings: Sequence[Training], name: str, less: str | None = None) -> 
 
 def test_of(study: Study, finished: FinishedRow) -> Measured:
     """What rows are ranked by: the second data set where the study has one, its own otherwise."""
-    return finished.result.cross or finished.result.in_domain if study.settings.cross_dataset else finished.result.in_domain
+    return (
+        finished.result.cross or finished.result.in_domain
+        if study.settings.cross_dataset
+        else finished.result.in_domain
+    )
 
 
 def test_words(study: Study) -> str:
@@ -78,8 +82,8 @@ def test_words(study: Study) -> str:
 def row_label(study: Study, key: str, width: int = 22) -> str:
     """A row's label in lines of ``width``, with a dagger where a stand-in was run and a note where it was not run."""
     finished = study.finished.get(key)
-    dagger = "†" if finished is not None and _stands_in(study, finished) else ""
-    lines = textwrap.fill(ROWS[key].label + dagger, width)
+    dagger = "†" if finished is not None and stands_in(study, finished) else ""
+    lines = textwrap.fill(ROWS[key].label + dagger, width, break_on_hyphens=False)
     return lines if finished is not None else f"{lines}\n({NOT_RUN})"
 
 
@@ -135,7 +139,7 @@ def draw_bars(axes: Axes, study: Study, keys: Sequence[str], reported: bool = Tr
     axes.set_yticks(range(len(keys)), [row_label(study, key) for key in keys])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.set_xlabel("AUC, bars: 95 % interval over people")
+    axes.set_xlabel(f"AUC (lines: {CONFIDENCE:.0%} interval over people)")
     tidy(axes)
 
 
@@ -147,32 +151,35 @@ def draw_interval(axes: Axes, estimate: Estimate, y: float, colour: str = "black
 
 def legend_below(axes: Axes, columns: int = 1) -> None:
     """The legend under the panel, where it hides nothing."""
-    axes.legend(loc="upper center", bbox_to_anchor=(0.5, -0.2), ncols=columns, frameon=False, fontsize=SMALL)
+    axes.legend(
+        loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5, ncols=columns, frameon=False, fontsize=SMALL
+    )
 
 
 def tidy(axes: Axes) -> None:
     """Small type, no frame at the top and right."""
     axes.tick_params(labelsize=SMALL)
-    axes.xaxis.label.set_size(7)
-    axes.yaxis.label.set_size(7)
-    axes.title.set_size(7.5)
+    axes.xaxis.label.set_fontsize(7)
+    axes.yaxis.label.set_fontsize(7)
+    axes.title.set_fontsize(7.5)
     axes.spines[["top", "right"]].set_visible(False)
 
 
 def empty_panel(axes: Axes, needed: str) -> None:
     """A frame that says what was not run and what it would need."""
+    tidy(axes)
     axes.set_xticks([])
     axes.set_yticks([])
     text = f"{NOT_RUN}\n{textwrap.fill(needed, 40)}"
     axes.text(0.5, 0.5, text, ha="center", va="center", fontsize=7, color=GREY, transform=axes.transAxes)
 
 
-def new_figure(study: Study, height_in: float) -> Figure:
-    """An empty figure of the column's width with the study's footer."""
+def new_figure(study: Study, height_in: float, note: str = "") -> Figure:
+    """An empty figure of the column's width with a note and the study's footer."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(WIDTH_IN, height_in), layout="constrained")
-    figure.supxlabel(footer(study), fontsize=5.5, color=GREY, x=0.01, ha="left")
+    figure.supxlabel("\n".join(filter(None, (note, footer(study)))), fontsize=5.5, color=GREY, x=0.01, ha="left")
     return figure
 
 
@@ -197,6 +204,7 @@ def parameters_m(finished: FinishedRow) -> float:
     return finished.result.trainable_parameters / 1e6
 
 
-def _stands_in(study: Study, finished: FinishedRow) -> bool:
-    encoder: Any = finished.row.recipe.encoder.name
-    return finished.result.stands_in_for is not None or str(encoder) in study.settings.stand_ins
+def stands_in(study: Study, finished: FinishedRow) -> bool:
+    """Whether another encoder than the one that was meant was run."""
+    meant = finished.row.recipe.encoder.name
+    return finished.result.stands_in_for is not None or meant in study.settings.stand_ins

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
+import re
 from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stf_mamba.metrics import CONFIDENCE
 from stf_mamba.plots import BLUE, GREY, ORANGE
 from stf_mamba.records import REAL
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.comparison import SignalStatistics, signal_statistics
 from stf_mamba.signals.table import SignalTable
-from stf_mamba.study.figure_parts import COLOURS, SMALL, empty_panel, new_figure, tidy
+from stf_mamba.study.figure_parts import COLOURS, empty_panel, legend_below, new_figure, tidy
 from stf_mamba.study.results import Study
 
 if TYPE_CHECKING:
@@ -21,7 +23,7 @@ if TYPE_CHECKING:
 
 def plot_signals(study: Study) -> Figure:
     """Values of every signal by manipulation method, with effects and corrected p; AUC against compression."""
-    figure = new_figure(study, 6.6)
+    figure = new_figure(study, 7.2, _note(study))
     panels = figure.subplots(3, 2).ravel()
     table = study.signals.consecutive or study.signals.report
     tests = _statistics(table)
@@ -73,14 +75,35 @@ def _draw_signal(axes: Axes, table: SignalTable, name: str, tests: dict[str, Sig
         axes.plot(place + generator.uniform(-0.15, 0.15, len(sample)), sample, ".", color=colour, markersize=2.5)
     labels = []
     for method, sample in values.items():
-        text = f"{method}\nn = {len(sample)}"
+        text = f"{_in_lines(method)}\nn = {len(sample)}"
         if method in tests:
             test = tests[method]
-            text += f"\nr = {test.effect:+.2f} [{test.low:+.2f}, {test.high:+.2f}]\np(Holm) = {test.p_holm:.2g}"
+            text += f"\nr {_short(test.effect)}\n[{_short(test.low)}, {_short(test.high)}]\np {_p(test.p_holm)}"
         labels.append(text)
     axes.set_xticks(range(len(labels)), labels)
     unit = next((row.unit for row in table.rows if row.signal == name and row.unit), "no unit")
     axes.set_ylabel(unit)
+
+
+def _note(study: Study) -> str:
+    way = "on consecutive frames of the tracked face" if study.signals.consecutive else "the report's way"
+    return (
+        f"Boxes: quartiles and median; points: videos, measured {way}. r: rank-biserial effect, positive where fakes "
+        f"are higher,\nwith its {CONFIDENCE:.0%} interval; p: corrected by Holm over all signals and methods."
+    )
+
+
+def _in_lines(method: str) -> str:
+    """Long names at their inner capitals, as in NeuralTextures."""
+    return re.sub(r"(?<=[a-z])(?=[A-Z])", "\n", method) if len(method) > 10 else method
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}".replace("0.", ".").replace("-", "−")
+
+
+def _p(value: float) -> str:
+    return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".")
 
 
 def _draw_compression(axes: Axes, study: Study) -> None:
@@ -105,5 +128,5 @@ def _draw_compression(axes: Axes, study: Study) -> None:
     axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
     axes.set_xticks(range(len(levels)), levels)
     axes.set_ylim(0, 1)
-    axes.set_ylabel("AUC (lines: outermost 95 %)")
-    axes.legend(fontsize=SMALL - 0.5, frameon=False, ncols=2, loc="lower left")
+    axes.set_ylabel(f"AUC (lines: outermost {CONFIDENCE:.0%} limits)")
+    legend_below(axes, 2)

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
+from stf_mamba.metrics import CONFIDENCE
 from stf_mamba.plots import BLUE, GREEN, GREY, ORANGE
 from stf_mamba.study.figure_capacity import draw_scatter
 from stf_mamba.study.figure_parts import (
@@ -14,6 +15,7 @@ from stf_mamba.study.figure_parts import (
     SMALL,
     draw_interval,
     empty_panel,
+    legend_below,
     new_figure,
     row_label,
     test_of,
@@ -51,10 +53,11 @@ def plot_summary(study: Study, claims: Sequence[JudgedClaim]) -> Figure:
     """Ranked rows over the full width, under them parameters against AUC and the decisions."""
     rows = max(len(study.finished), 4) + len(PUBLISHED)
     figure = new_figure(study, 4.2 + 0.16 * rows)
-    panels = figure.subplot_mosaic([["A", "A"], ["B", "C"]], height_ratios=[0.6 + 0.16 * rows, 3.0])
+    upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.2 + 0.16 * rows, 3.0])[:, 0]
+    panels = {"A": upper.subplots()} | dict(zip("BC", lower.subplots(1, 2), strict=True))
     panels["A"].set_title("A. finished rows and published numbers by AUC")
-    panels["B"].set_title("B. trainable parameters and AUC")
-    panels["C"].set_title("C. verdicts on the report's claims, by step")
+    panels["B"].set_title("B. parameters and AUC")
+    panels["C"].set_title("C. verdicts, by step")
     _draw_ranking(panels["A"], study)
     draw_scatter(panels["B"], study, tuple(study.finished) or ("v8",), names=False)
     _draw_steps(panels["C"], step_verdicts(claims))
@@ -73,7 +76,7 @@ def step_verdicts(claims: Sequence[JudgedClaim]) -> dict[str, str]:
     found = {}
     for step in STEPS:
         counts = Counter(str(claim.verdict) for claim in claims if str(claim.experiment) == step)
-        found[step] = ", ".join(f"{count} {verdict}" for verdict, count in sorted(counts.items())) or NOT_RUN
+        found[step] = ", ".join(f"{counts[word]} {word}" for word in VERDICT_COLOURS if counts[word]) or NOT_RUN
     return found
 
 
@@ -94,15 +97,15 @@ def _draw_ranking(axes: Axes, study: Study) -> None:
         labels.append(f"{result.label}, reported on Celeb-DF")
     axes.axvline(0.5, color=GREY, linestyle=":", label="chance")
     target = PUBLISHED["target"].cross
-    axes.axvline(target, color="black", linestyle="--", linewidth=1, label=f"target {target:.2f}")
+    axes.axvline(target, color="black", linestyle="--", linewidth=1, label=f"target {target:.2f} (Celeb-DF)")
     axes.barh(0, 0, color=BLUE, label="supervised CNN")
     axes.barh(0, 0, color=ORANGE, label="self-supervised ViT")
     axes.barh(0, 0, color="white", edgecolor=GREY, hatch=HATCH, label="reported")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"AUC of videos ({test_words(study)}; lines: 95 % interval over people)")
-    axes.legend(fontsize=SMALL, frameon=False, loc="center left", bbox_to_anchor=(1, 0.5))
+    axes.set_xlabel(f"AUC of videos ({test_words(study)}; lines: {CONFIDENCE:.0%} interval over people)")
+    legend_below(axes, 5)
 
 
 def _draw_steps(axes: Axes, verdicts: dict[str, str]) -> None:

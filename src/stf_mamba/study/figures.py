@@ -48,9 +48,9 @@ def _summary(study: Study) -> Figure:
 
 
 FIGURES: dict[str, Callable[[Study], Figure]] = {
-    "figure-1-signals": plot_signals,
-    "figure-2-backbones": plot_backbones,
-    "figure-3-temporal": plot_temporal,
-    "figure-4-capacity": plot_capacity,
-    "figure-5-summary": _summary,
+    "figure-1": plot_signals,
+    "figure-2": plot_backbones,
+    "figure-3": plot_temporal,
+    "figure-4": plot_capacity,
+    "figure-5": _summary,
 }

@@ -19,6 +19,7 @@ from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
 from stf_mamba.errors import RecipeError, RunError, UsageError, WeightsError
 from stf_mamba.evaluation import Part, entries_of_part, evaluate, protocol_stamp, versions
+from stf_mamba.metrics import auc
 from stf_mamba.models.cnn_encoders import CNN_ENCODERS
 from stf_mamba.models.encoders import ENCODERS
 from stf_mamba.out_of_fold import Grouping
@@ -243,7 +244,7 @@ def _measured(
     return Measured(
         dataset=manifest.name,
         auc=mean_auc(scores),
-        by_seed=tuple(mean_auc([one], resamples=1).value for one in scores),
+        by_seed=tuple(auc(one, resamples=1).value for one in scores),
         frame_auc=mean_auc(frames) if frames else None,
         coverage=scores[0].coverage,
     )

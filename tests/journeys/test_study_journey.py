@@ -1,0 +1,63 @@
+"""A study runs rows, is stopped, continues, and is reported, on the smallest drawn corpus."""
+
+from dataclasses import replace
+
+import pytest
+from typer.testing import CliRunner
+
+from stf_mamba.cli import app
+from stf_mamba.datasets.miniature import MiniatureSettings
+from stf_mamba.errors import RunError
+from stf_mamba.study.budgets import BUDGETS
+from stf_mamba.study.miniature_data import miniature_data
+from stf_mamba.study.running import StudyPlan, run_study
+
+
+@pytest.fixture(scope="module")
+def plan(tmp_path_factory):
+    out = tmp_path_factory.mktemp("study")
+    data = miniature_data(out, MiniatureSettings.tiny(), frames=16)
+    budget = replace(BUDGETS["miniature"], epochs=1, frames=8)
+    return StudyPlan(out, budget, data.store, data.ffpp, cross=data.celebdf, generated=True)
+
+
+@pytest.mark.xdist_group("study")
+def test_rows_run_once_and_what_cannot_run_says_why(plan):
+    said = {}
+    study = run_study(plan, ["frame-dinov2", "v8", "v8-frames-64"], on_row=said.__setitem__)
+    assert set(study.finished) == {"frame-dinov2", "v8"}
+    assert "prepare clips with --frames 64" in study.not_run["v8-frames-64"]
+    result = study.finished["frame-dinov2"].result
+    assert result.stands_in_for == "dinov2_vitb14"
+    assert result.cross is not None
+    assert result.in_domain.frame_auc is not None
+    assert result.in_domain.auc.n_fake + result.in_domain.auc.n_real == len(study.finished["v8"].in_domain[0].rows)
+
+    weights = plan.out / "rows" / "v8" / "seed-42" / "model.safetensors"
+    before = {path: path.stat().st_mtime_ns for path in plan.out.glob("rows/*/row.json")}
+    run_study(plan, ["frame-dinov2", "v8"], on_row=said.__setitem__)
+    assert said["v8"] == "found finished"
+    assert before == {path: path.stat().st_mtime_ns for path in plan.out.glob("rows/*/row.json")}
+    assert weights.parent.is_dir()
+
+
+@pytest.mark.xdist_group("study")
+def test_another_recipe_or_other_data_never_mix(plan):
+    run_study(plan, ["v8"])
+    with pytest.raises(RunError, match="another recipe"):
+        run_study(replace(plan, budget=replace(plan.budget, epochs=2)), ["v8"])
+    with pytest.raises(RunError, match="another cross_dataset"):
+        run_study(replace(plan, cross=None), ["v8"])
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--only", "v9"], "no row 'v9'"),
+        (["--budget", "small"], "needs prepared clips"),
+    ],
+)
+def test_wrong_arguments_are_wrong_usage(tmp_path, arguments, message):
+    result = CliRunner().invoke(app, ["study", "--out", str(tmp_path / "s"), *arguments])
+    assert result.exit_code == 2
+    assert message in result.output.replace("\n", " ")
