@@ -82,7 +82,8 @@ def draw_scatter(axes: Axes, study: Study, keys: Sequence[str], names: bool = Tr
         axes.plot([], [], "o", color=colour, markersize=4, label=label)
     axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
     axes.text(0.02, 0.98, correlation_words(study, keys), transform=axes.transAxes, va="top", fontsize=SMALL)
-    axes.set_ylim(0, 1.2)
+    axes.set_ylim(0, 1.2)  # above 1 there is room for words only
+    axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
     axes.margins(x=0.2)
     axes.set_xlabel("trainable parameters (M)")
     axes.set_ylabel(f"AUC ({test_words(study)})")

@@ -128,5 +128,5 @@ def _draw_compression(axes: Axes, study: Study) -> None:
     axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
     axes.set_xticks(range(len(levels)), levels)
     axes.set_ylim(0, 1)
-    axes.set_ylabel(f"AUC (lines: outermost {CONFIDENCE:.0%} limits)")
+    axes.set_ylabel(f"AUC, outermost {CONFIDENCE:.0%} limits")
     legend_below(axes, 2)

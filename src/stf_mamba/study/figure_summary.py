@@ -105,7 +105,7 @@ def _draw_ranking(axes: Axes, study: Study) -> None:
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, 1)
     axes.set_xlabel(f"AUC of videos ({test_words(study)}; lines: {CONFIDENCE:.0%} interval over people)")
-    legend_below(axes, 5)
+    legend_below(axes, 3)
 
 
 def _draw_steps(axes: Axes, verdicts: dict[str, str]) -> None:
