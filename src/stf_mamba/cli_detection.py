@@ -45,7 +45,7 @@ def detect(
     detector = _detector(model, untrained, recipe, weights, face_model, device)
     out.mkdir(parents=True, exist_ok=True)
     verdicts = []
-    for path, stem in zip(videos, _stems(videos), strict=True):
+    for path, stem in zip(videos, distinct_stems(videos), strict=True):
         verdict = _detect_one(detector, path)
         verdict.save(out / f"{stem}.json")
         write_case_report(verdict, out / f"{stem}.html")
@@ -123,7 +123,7 @@ def _videos_in(paths: list[Path]) -> list[Path]:
     return videos
 
 
-def _stems(videos: list[Path]) -> list[str]:
+def distinct_stems(videos: list[Path]) -> list[str]:
     """File names without suffix; with it, and then with a number, where that would clash."""
     names: list[str] = []
     for video in videos:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stf_mamba.cli_detection import _stems
+from stf_mamba.cli_detection import distinct_stems
 from stf_mamba.cli_options import EXIT_NOT_ANALYSABLE, FaceModelOption, JsonOption, plain, reports_errors
 from stf_mamba.errors import VideoError
 from stf_mamba.progress import progress_bar, stderr
@@ -33,7 +33,7 @@ def signals(
     out.mkdir(parents=True, exist_ok=True)
     measured: list[dict[str, Any]] = []
     failed = False
-    for path, stem in zip(files, _stems(files), strict=True):
+    for path, stem in zip(files, distinct_stems(files), strict=True):
         try:
             found = _measure(path, detector, out / f"{stem}-signals.png")
         except VideoError as error:

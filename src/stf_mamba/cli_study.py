@@ -24,8 +24,14 @@ from stf_mamba.errors import UsageError
 from stf_mamba.progress import stderr, training_progress
 
 if TYPE_CHECKING:
-    from stf_mamba.clipstore import ClipStore, Manifest
+    from collections.abc import Sequence
+
+    from stf_mamba.study.budgets import Budget
+    from stf_mamba.study.listing import ListedKey
     from stf_mamba.study.running import StudyPlan
+
+
+TIMING = "timing the networks on single frames"
 
 
 class BudgetName(StrEnum):
@@ -36,16 +42,30 @@ class BudgetName(StrEnum):
     FULL = "full"
 
 
+class ProtocolOption(StrEnum):
+    """Whose protocol, as an option."""
+
+    RIGHT = "right"
+    REPORT = "report"
+
+
 @reports_errors
 def study(
-    out: Annotated[Path, typer.Option("--out", help="The study's folder; finished rows there are not run again.")],
+    out: Annotated[
+        Path, typer.Option("--out", help="The study's folder; finished rows there are not run again.")
+    ] = Path("study"),
     clips: Annotated[
         Path | None, typer.Option("--clips", help="The folder that stf prepare filled; the miniature draws its own.")
     ] = None,
     budget: Annotated[BudgetName, typer.Option("--budget", help="How much of every row.")] = BudgetName.SMALL,
     only: Annotated[str | None, typer.Option("--only", help="Rows, such as v8,v8-mixer-*; all without it.")] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="Of the trainings, such as 42,43,44.")] = "42",
-    list_rows: Annotated[bool, typer.Option("--list", help="Show rows, questions and state; run nothing.")] = False,
+    list_rows: Annotated[
+        bool, typer.Option("--list", help="Show rows, questions, state and cost; train nothing.")
+    ] = False,
+    protocol: Annotated[
+        ProtocolOption, typer.Option("--protocol", help="As it should be, or the report's way, known faults included.")
+    ] = ProtocolOption.RIGHT,
     folds: Annotated[
         int | None, typer.Option("--folds", help="Grouped cross-validation; one split without it.", min=2)
     ] = None,
@@ -74,6 +94,11 @@ def study(
     from stf_mamba.study.running import StudyPlan, prepare_folder, run_study
 
     keys = chosen_keys(only)
+    if list_rows and clips is None and not (out / "study.json").is_file():
+        _list_without_clips(
+            _frozen(BUDGETS[budget.value]) if frozen else BUDGETS[budget.value], stand_in, _numbers(seeds), keys, device
+        )
+        return
     if clips is None and budget is not BudgetName.MINIATURE:
         raise UsageError(f"--budget {budget.value} needs prepared clips: give --clips, or --budget miniature")
     if clips is None:
@@ -88,28 +113,37 @@ def study(
             cross=None if cross is None else store.manifest(cross),
             split=None if split is None else load_split(split, [entry.record for entry in manifest.entries]),
         )
-    chosen = replace(plan.budget, trainable_blocks=0) if frozen else plan.budget
     plan = replace(
         plan,
-        budget=chosen,
+        budget=_frozen(plan.budget) if frozen else plan.budget,
         seeds=_numbers(seeds),
         folds=folds,
         grouping=grouping.value,
         weights={name: Path(file) for name, file in _pairs("--weights", weights).items()},
         stand_ins=_pairs("--stand-in", stand_in),
         from_scratch=from_scratch,
+        protocol=protocol.value,
         device=device,
     )
     rows = [key for key in keys if key in ROWS]
     measured = [key for key in keys if key not in ROWS]
+    consecutive = clips or out / "clips"
     if list_rows:
-        _list(plan, rows)
+        _list(plan, keys, consecutive)
         return
-    prepare_folder(plan)
+    with wrong_values_are_wrong_usage():
+        prepare_folder(plan)
     if measured:
-        _measure_signals(clips or out / "clips", plan, measured)
-    with wrong_values_are_wrong_usage(), training_progress(1) as watcher:
-        result = run_study(plan, rows, watcher, lambda key, state: stderr().print(f"{key}: {state}"))
+        _measure_signals(plan, measured, consecutive)
+    done = 0
+
+    def on_row(key: str, state: str) -> None:
+        nonlocal done
+        done += 1
+        stderr().print(f"[{done} of {len(rows)}] {key}: {state}", markup=False)
+
+    with wrong_values_are_wrong_usage(), training_progress(epoch_lines=False) as watcher:
+        result = run_study(plan, rows, watcher, on_row)
     for key, row in result.finished.items():
         second = "" if row.result.cross is None else f"; {row.result.cross.dataset} {row.result.cross.auc}"
         typer.echo(f"{key}: {row.result.in_domain.dataset} {row.result.in_domain.auc}{second}")
@@ -136,55 +170,90 @@ def _miniature(out: Path) -> StudyPlan:
     return StudyPlan(out, BUDGETS["miniature"], data.store, data.ffpp, cross=data.celebdf, generated=True)
 
 
-def _measure_signals(clips: Path, plan: StudyPlan, keys: list[str]) -> None:
+def _measure_signals(plan: StudyPlan, keys: list[str], clips: Path) -> None:
     """Experiment 1, where consecutive clips of the same data set are at hand; otherwise a message how to make them."""
     from stf_mamba.progress import progress_bar
     from stf_mamba.study.rows import COMPRESSION_KEY, SIGNALS_KEY
-    from stf_mamba.study.signal_runs import run_compression, run_signals
+    from stf_mamba.study.signal_runs import (
+        CONSECUTIVE_CLIPS,
+        consecutive_store,
+        least_compressed,
+        run_compression,
+        run_signals,
+    )
 
     name = plan.manifest.name
     store = consecutive_store(clips, name)
     if store is None:
-        stderr().print(f"signals: not run: no consecutive clips of {name}; stf prepare --sampling consecutive ...")
+        stderr().print(f"signals: not run: no consecutive clips of {name}; make them with {CONSECUTIVE_CLIPS} ...")
         return
-    manifest = store.manifest(name)
     if SIGNALS_KEY in keys:
+        manifest = store.manifest(name)
         with progress_bar("signals", 2 * len(manifest.entries), "videos") as advance:
             run_signals(store, manifest, plan.out, lambda video_id: advance(1, video_id))
     if COMPRESSION_KEY in keys:
-        source, videos = least_compressed(clips, store, manifest)
-        with progress_bar("compression", None, "videos") as advance:
-            run_compression(source, videos, plan.out, (23, 40), lambda video_id: advance(1, video_id))
+        source = least_compressed(store, name)
+        with progress_bar("compression", len(source.entries), "videos") as advance:
+            run_compression(store, source, plan.out, on_video=lambda video_id: advance(1, video_id))
 
 
-def consecutive_store(clips: Path, name: str) -> ClipStore | None:
-    """The store of consecutive clips under ``clips`` that lists this data set, if there is one."""
-    from stf_mamba.clipstore import ClipStore
-
-    for place in sorted(clips.glob("*/settings.json")):
-        store = ClipStore.open(clips, place.parent.name)
-        if store.settings.sampling == "consecutive" and name in store.manifests():
-            return store
-    return None
+def _frozen(budget: Budget) -> Budget:
+    return replace(budget, trainable_blocks=0)
 
 
-def least_compressed(clips: Path, store: ClipStore, manifest: Manifest) -> tuple[ClipStore, Manifest]:
-    """The same data set's raw version, where it was prepared beside this one; otherwise this one."""
-    stem, dash, _ = manifest.name.rpartition("-")
-    raw = f"{stem}{dash}raw"
-    if raw in store.manifests():
-        return store, store.manifest(raw)
-    return store, manifest
+def _list(plan: StudyPlan, keys: Sequence[str], clips: Path) -> None:
+    from stf_mamba.progress import progress_bar
+    from stf_mamba.study.listing import list_keys
+    from stf_mamba.study.signal_runs import consecutive_store
+
+    with progress_bar(TIMING, len(keys), "rows") as advance:
+        listed = list_keys(plan, keys, consecutive_store(clips, plan.manifest.name), lambda key: advance(1, key))
+    _print_list(listed)
 
 
-def _list(plan: StudyPlan, keys: list[str]) -> None:
-    from stf_mamba.study.rows import ROWS
-    from stf_mamba.study.running import row_state
+def _list_without_clips(
+    budget: Budget, stand_in: list[str] | None, seeds: tuple[int, ...], keys: Sequence[str], device: str
+) -> None:
+    from stf_mamba.progress import progress_bar
+    from stf_mamba.study.listing import list_without_clips
 
-    for key in keys:
-        row = ROWS[key]
-        typer.echo(f"{key:<26} experiment {row.experiment}  {row_state(plan, row)}")
-        typer.echo(f"{'':<26} {row.question}")
+    stand_ins = _pairs("--stand-in", stand_in)
+    with progress_bar(TIMING, len(keys), "rows") as advance:
+        listed = list_without_clips(budget, stand_ins, len(seeds), keys, device, lambda key: advance(1, key))
+    _print_list(listed)
+    corpus = "the miniature's corpus" if budget.name == "miniature" else "the report's sample of 1,700 videos"
+    typer.echo(f"No clips were given: costs are for {corpus}, trained once a seed.")
+
+
+def _print_list(listed: Sequence[ListedKey]) -> None:
+    from stf_mamba.study.listing import FINISHED
+
+    for one in listed:
+        typer.echo(f"{one.key:<26} experiment {one.experiment}  {_state(one)}")
+        typer.echo(f"{'':<26} {one.question}")
+    finished = [one for one in listed if one.state == FINISHED]
+    to_run = [one for one in listed if one.can_run]
+    left_s = sum(one.seconds or 0.0 for one in to_run)
+    typer.echo(
+        f"{len(finished)} finished, {len(to_run)} to run in about {_duration(left_s)}, "
+        f"{len(listed) - len(finished) - len(to_run)} cannot be run"
+    )
+    typer.echo("Estimates: networks only, timed here on single frames; reading, augmentation and signals come on top.")
+
+
+def _state(listed: ListedKey) -> str:
+    from stf_mamba.study.listing import FINISHED
+
+    if listed.seconds is None:
+        return listed.state
+    took = f"took {_duration(listed.seconds)}" if listed.state == FINISHED else f"about {_duration(listed.seconds)}"
+    return f"{listed.state}, {took}"
+
+
+def _duration(seconds: float) -> str:
+    if seconds < 90:
+        return f"{seconds:.0f} s"
+    return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
 def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:

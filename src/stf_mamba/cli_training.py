@@ -68,7 +68,7 @@ def train(
     _require_cache(cache, cache_storage)
     store, manifest = open_clips(clips, dataset, settings)
     chosen = None if split is None else load_split(split, [entry.record for entry in manifest.entries])
-    with training_progress(loaded.epochs) as watcher:
+    with training_progress() as watcher:
         run = train_recipe(
             loaded, store, manifest, out, weights, from_scratch, chosen, device, watcher, cache, cache_storage.value
         )
@@ -130,7 +130,7 @@ def crossvalidate(
     drawn = _seeds(seeds)
     with (
         progress_bar("cross-validating", folds * len(drawn), "trainings") as advance,
-        training_progress(loaded.epochs) as watcher,
+        training_progress() as watcher,
         wrong_values_are_wrong_usage(),
     ):
 

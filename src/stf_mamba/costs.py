@@ -179,15 +179,15 @@ def measure_step(
     batch = ClipBatch(frames, torch.arange(clips) % 2)
     _forget_peak(device)
     # A rate of zero costs as much as any other and keeps the weights where they are.
-    step_s = _median_s(lambda: optimiser.step([batch], clips, factor=0.0), device, repeats)
+    step_s = median_seconds(lambda: optimiser.step([batch], clips, factor=0.0), device, repeats)
     memory_bytes = _peak_bytes(device)
     on_device = frames.to(device).flatten(0, 1)  # (B·T, 3, H, W)
     with torch.no_grad():
         token_bytes = model.encoder.prefix(on_device).float().nbytes // clips
         with torch.autocast(device.type, dtype=precision, enabled=precision is not None):
-            prefix_s = _median_s(lambda: model.encoder.prefix(on_device), device, repeats)
+            prefix_s = median_seconds(lambda: model.encoder.prefix(on_device), device, repeats)
         filling_s = (
-            prefix_s if precision is None else _median_s(lambda: model.encoder.prefix(on_device), device, repeats)
+            prefix_s if precision is None else median_seconds(lambda: model.encoder.prefix(on_device), device, repeats)
         )
     scoring_s = _scoring_s(model.eval(), frames[:CLIPS_AT_ONCE], device, repeats)
     return StepCost(
@@ -204,7 +204,7 @@ def measure_step(
 
 def _scoring_s(model: ClipDetector, frames: torch.Tensor, device: torch.device, repeats: int) -> float:
     with torch.inference_mode():
-        return _median_s(lambda: model(frames.to(device)), device, repeats)
+        return median_seconds(lambda: model(frames.to(device)), device, repeats)
 
 
 def _making_s(recipe: Recipe, size_px: int) -> float:
@@ -269,7 +269,7 @@ def _memory_bytes(
     return cost.memory_bytes + (micro_batch - cost.clips) * (cost.memory_bytes - smaller)
 
 
-def _median_s(work: Callable[[], object], device: torch.device, repeats: int) -> float:
+def median_seconds(work: Callable[[], object], device: torch.device, repeats: int) -> float:
     """Median seconds of a piece of work, after a first time that does not count."""
     seconds = []
     for _ in range(repeats + 1):

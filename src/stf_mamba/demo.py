@@ -98,7 +98,7 @@ def _prepare(records: list[VideoRecord], store: ClipStore, name: str) -> Manifes
 def _train(recipe: Recipe, store: ClipStore, manifest: Manifest, out: Path) -> Run:
     records = [entry.record for entry in manifest.entries if entry.clips]
     split = identity_disjoint_split(records, validation_fraction=0.5, seed=recipe.seed)
-    with training_progress(recipe.epochs) as watcher:
+    with training_progress() as watcher:
         return train(recipe, store, manifest, out, split=split, watcher=watcher)
 
 

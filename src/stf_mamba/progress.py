@@ -60,8 +60,8 @@ def progress_bar(what: str, total: float | None, unit: str = "") -> Iterator[Adv
 
 
 @contextmanager
-def training_progress(epochs: int) -> Iterator[Watcher]:
-    """A watcher that draws one line for the running epoch and prints a line for each that is done.
+def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
+    """A watcher that draws one line for the running epoch and, with ``epoch_lines``, prints one for each that is done.
 
     Under ``torchrun`` the main process alone talks.
     """
@@ -83,13 +83,18 @@ def training_progress(epochs: int) -> Iterator[Watcher]:
     with Progress(*columns, console=stderr(), refresh_per_second=4) as progress:
         task = progress.add_task("training", total=None, line="starting", left="-:--:--")
 
+        epochs = 0
+
         def on_step(report: StepReport) -> None:
+            nonlocal epochs
+            epochs = report.epochs
             total = epochs * report.steps
             left = str(timedelta(seconds=round(report.left_s)))
             progress.update(task, total=total, completed=report.steps_done, line=describe_step(report), left=left)
 
         def on_epoch(report: EpochReport) -> None:
-            stderr().print(describe_epoch(report, epochs))
+            if epoch_lines:
+                stderr().print(describe_epoch(report, epochs))
 
         def on_cached(done: int, missing: int) -> None:
             line = f"{done} of {missing} clips through the frozen blocks"
@@ -109,9 +114,10 @@ def describe_step(report: StepReport) -> str:
 
 
 def describe_epoch(report: EpochReport, epochs: int) -> str:
-    """One line about a finished epoch."""
+    """One line about a finished epoch; ``epochs`` is 0 where their number is not known."""
+    of_all = f"/{epochs}" if epochs else ""
     return (
-        f"epoch {report.epoch + 1:>3}/{epochs}  loss {report.train_loss:.4f}  validation loss "
+        f"epoch {report.epoch + 1:>3}{of_all}  loss {report.train_loss:.4f}  validation loss "
         f"{report.validation_loss:.4f}  AUC {report.validation_auc:.4f}  log-variance gap "
         f"{report.log_variance_gap:+.3f}  {report.clips_per_s:.1f} clips/s{'  kept' if report.best else ''}"
     )

@@ -8,8 +8,11 @@ from typer.testing import CliRunner
 from stf_mamba.cli import app
 from stf_mamba.datasets.miniature import MiniatureSettings
 from stf_mamba.errors import RunError
+from stf_mamba.runs import Run
 from stf_mamba.study.budgets import BUDGETS
+from stf_mamba.study.listing import list_keys
 from stf_mamba.study.miniature_data import miniature_data
+from stf_mamba.study.results import Study
 from stf_mamba.study.running import StudyPlan, run_study
 
 
@@ -55,9 +58,41 @@ def test_another_recipe_or_other_data_never_mix(plan):
     [
         (["--only", "v9"], "no row 'v9'"),
         (["--budget", "small"], "needs prepared clips"),
+        (["--list", "--budget", "miniature", "--stand-in", "dinov2_vitb14=vit"], "is no encoder"),
     ],
 )
 def test_wrong_arguments_are_wrong_usage(tmp_path, arguments, message):
     result = CliRunner().invoke(app, ["study", "--out", str(tmp_path / "s"), *arguments])
     assert result.exit_code == 2
     assert message in result.output.replace("\n", " ")
+
+
+@pytest.mark.xdist_group("study")
+def test_the_reports_way_is_a_study_of_its_own(plan, tmp_path):
+    theirs = replace(plan, out=tmp_path / "report", protocol="report")
+    result = run_study(theirs, ["frame-dinov2"]).finished["frame-dinov2"].result
+    assert result.recipe.augment.draws == "frame"
+    assert result.recipe.data.frames == 4
+    (run,) = (theirs.out / "rows" / "frame-dinov2").glob("seed-*")
+    split = Run.load(run).split
+    assert split.name == "report"
+    # The videos that chose the epoch are those that are reported: nothing is kept back.
+    assert split.test == ()
+    assert result.in_domain.auc.n_real + result.in_domain.auc.n_fake == len(split.validation)
+    with pytest.raises(RunError, match="another protocol"):
+        run_study(replace(theirs, protocol="right"), ["frame-dinov2"])
+    with pytest.raises(ValueError, match="one split"):
+        run_study(replace(theirs, folds=3), ["frame-dinov2"])
+
+
+@pytest.mark.xdist_group("study")
+def test_the_list_shows_what_is_done_and_what_the_rest_takes(plan):
+    run_study(plan, ["v8"])
+    listed = {one.key: one for one in list_keys(plan, ["signals", "v8", "v8-frames-8", "v8-frames-64"], None)}
+    assert listed["v8"].state == "finished"
+    assert listed["v8"].seconds == Study.load(plan.out).finished["v8"].result.seconds
+    assert listed["v8-frames-8"].state in ("ready", "finished")
+    assert listed["v8-frames-8"].seconds > 0
+    assert "--frames 64" in listed["v8-frames-64"].state
+    assert not listed["v8-frames-64"].can_run
+    assert "stf prepare --sampling consecutive" in listed["signals"].state

@@ -28,6 +28,7 @@ from stf_mamba.recipe import Recipe
 from stf_mamba.runs import Run, choose_device
 from stf_mamba.study.budgets import Budget, block_count, planned_recipe
 from stf_mamba.study.frame_level import predict_frames
+from stf_mamba.study.report_way import REPORT_VALIDATION_FRACTION, report_recipe, report_split
 from stf_mamba.study.results import Design, Measured, ProtocolName, RowResult, Study, StudySettings
 from stf_mamba.study.rows import ROWS, StudyRow
 from stf_mamba.study.seed_means import mean_auc
@@ -36,6 +37,7 @@ from stf_mamba.training_reports import Watcher
 from stf_mamba.video import sha256_of
 
 VALIDATION_PART, TEST_PART = 0.2, 0.2
+REPORT_VIDEOS = 1300  # at which the report kept 50 real and 50 fake videos for validation
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,8 @@ class StudyPlan:
         cross: a second data set with clips in the same store, never trained on.
         folds: grouped cross-validation with so many folds; ``None`` trains once a seed on a split.
         split: with a test part; ``None`` draws one by people from the first seed.
+        protocol: ``report`` trains and divides as the report did (see ``report_way``); figures of the study's own data
+            set are then those of the part that chose the epoch.
         weights: files of pretrained encoders, by encoder name.
         from_scratch: start encoders that are meant to be pretrained from random values where no file is given.
         generated: the footage was drawn by a program.
@@ -75,7 +79,10 @@ class StudyPlan:
 
     def recipe_of(self, row: StudyRow) -> Recipe:
         """The row's recipe as this plan runs it, with the first seed."""
-        return replace(planned_recipe(row, self.budget, self.stand_ins), seed=self.seeds[0])
+        recipe = planned_recipe(row, self.budget, self.stand_ins)
+        if self.protocol == "report":
+            recipe = report_recipe(recipe, row)
+        return replace(recipe, seed=self.seeds[0])
 
 
 def run_study(
@@ -91,7 +98,7 @@ def run_study(
         on_row: called with each row's key and what came of it: ``finished``, ``found finished``, or why it was not run.
 
     Raises:
-        ValueError: no seeds, or one twice.
+        ValueError: no seeds, or one twice; folds in the report's way, which had one split.
         RunError: ``plan.out`` holds a study of other settings.
         StfError: data that cannot be trained on, as ``train`` and ``cross_validate``.
         KeyboardInterrupt: after the running training saved its state.
@@ -224,8 +231,14 @@ def _by_split(
 
 
 def drawn_split(plan: StudyPlan) -> Split:
-    """Train, validation and test parts that share no person, drawn from the first seed."""
+    """Train, validation and test parts that share no person, drawn from the first seed; or the report's two parts.
+
+    The report's validation part is its own 50 in 650 of each label, of a smaller data set a fifth.
+    """
     usable = [entry.record for entry in plan.manifest.entries if entry.clips and entry.record.label is not None]
+    if plan.protocol == "report":
+        fraction = REPORT_VALIDATION_FRACTION if len(usable) >= REPORT_VIDEOS else VALIDATION_PART
+        return report_split(usable, plan.seeds[0], fraction)
     return identity_disjoint_split(usable, VALIDATION_PART, TEST_PART, plan.seeds[0])
 
 
@@ -291,12 +304,15 @@ def _by_folds(
     return [(seed, number, run) for seed, number, run in trainings], measured
 
 
-def _cache(plan: StudyPlan, recipe: Recipe) -> Path | None:
-    """The study's one cache of frozen blocks; ``None`` where every block trains or views are endless."""
+def is_cached(recipe: Recipe) -> bool:
+    """Whether a study keeps what frozen blocks make: not where every block trains or views are endless."""
     encoder = recipe.encoder
     blocks = encoder.blocks or block_count(encoder.name)
-    frozen = encoder.trainable_blocks < blocks
-    return plan.out / "cache" if frozen and recipe.data.views is not None else None
+    return encoder.trainable_blocks < blocks and recipe.data.views is not None
+
+
+def _cache(plan: StudyPlan, recipe: Recipe) -> Path | None:
+    return plan.out / "cache" if is_cached(recipe) else None
 
 
 def _initial_weights(plan: StudyPlan, encoder: str) -> str:
@@ -308,8 +324,11 @@ def prepare_folder(plan: StudyPlan) -> None:
     """Write the settings of a new study, or check that an old one has the same.
 
     Raises:
+        ValueError: folds in the report's way, which had one split.
         RunError: the folder holds a study of other settings.
     """
+    if plan.protocol == "report" and plan.folds is not None:
+        raise ValueError(f"folds are {plan.folds} in the report's way, which has one split; expected no folds")
     labelled = sorted(
         [entry.record.video_id, entry.record.label, entry.sha256] for entry in plan.manifest.entries if entry.clips
     )

@@ -10,6 +10,24 @@ from stf_mamba.signals.experiment import measure_signals
 from stf_mamba.study.compression import CRFS, compression_series
 from stf_mamba.study.results import SignalTables
 
+CONSECUTIVE_CLIPS = "stf prepare --sampling consecutive"
+
+
+def consecutive_store(clips: Path, name: str) -> ClipStore | None:
+    """The store of consecutive clips under ``clips`` that lists this data set, if there is one."""
+    for place in sorted(clips.glob("*/settings.json")):
+        store = ClipStore.open(clips, place.parent.name)
+        if store.settings.sampling == "consecutive" and name in store.manifests():
+            return store
+    return None
+
+
+def least_compressed(store: ClipStore, name: str) -> Manifest:
+    """A data set's raw version, where it was prepared beside it (as ``ffpp-raw`` beside ``ffpp-c23``); else itself."""
+    stem, dash, _ = name.rpartition("-")
+    raw = f"{stem}{dash}raw"
+    return store.manifest(raw if raw in store.manifests() else name)
+
 
 def run_signals(
     store: ClipStore, manifest: Manifest, out: Path, on_video: Callable[[str], None] | None = None
