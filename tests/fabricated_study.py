@@ -213,6 +213,9 @@ def _write_signals(place: Path) -> None:
     drawn_signals(0.8, generator).save(place / "consecutive.csv")
     drawn_signals(0.2, generator, "report").save(place / "report.csv")
     levels = {"source": 1.0, "crf 23": 0.5, "crf 40": 0.0}
+    rates = {"source": 0.5, "crf 23": 0.125, "crf 40": 0.0625}
+    videos = {level: {"a": rate / 2, "b": rate, "c": 9 * rate} for level, rate in rates.items()}
+    _write(place / "compression" / "bits-per-pixel.json", videos)
     names = {level: f"{level.replace(' ', '-')}.csv" for level in levels}
     for level, shift in levels.items():
         drawn_signals(shift, generator).save(place / "compression" / names[level])

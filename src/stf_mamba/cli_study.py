@@ -103,6 +103,7 @@ def study(
         raise UsageError(f"--budget {budget.value} needs prepared clips: give --clips, or --budget miniature")
     if clips is None:
         plan = _miniature(out)
+        plan = plan if folds is None else replace(plan, cross=None)
     else:
         store, manifest = open_clips(clips, dataset, settings)
         plan = StudyPlan(

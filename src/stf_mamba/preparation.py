@@ -9,7 +9,7 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -68,7 +68,11 @@ def prepare(
     _require_same_files(records, store, name)
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(records)))
     results: dict[str, _Prepared] = {}
-    for record, result in _run(records, store, face_model, jobs):
+    for record, result in _held(records, store, name, jobs):
+        results[record.video_id] = result
+        on_video(record, result.video)
+    missing = [record for record in records if record.video_id not in results]
+    for record, result in _run(missing, store, face_model, min(jobs, len(missing))):
         results[record.video_id] = result
         on_video(record, result.video)
     manifest = Manifest(name, tuple(_entry(record, results[record.video_id]) for record in records))
@@ -181,9 +185,37 @@ def _require_same_files(records: Sequence[VideoRecord], store: ClipStore, name: 
             )
 
 
+def _held(
+    records: Sequence[VideoRecord], store: ClipStore, name: str, jobs: int
+) -> Iterator[tuple[VideoRecord, _Prepared]]:
+    """What an earlier call left, found without a face detector or processes: what its manifest lists, unchanged."""
+    if name not in store.manifests():
+        return
+    listed = {entry.record.video_id: entry.sha256 for entry in store.manifest(name).entries}
+    known = [record for record in records if listed.get(record.video_id) is not None]
+    with ThreadPoolExecutor(jobs) as executor:
+        for record, sha256 in zip(known, executor.map(_sha256_or_none, (r.path for r in known)), strict=True):
+            if sha256 is not None and sha256 == listed[record.video_id] and store.has(sha256):
+                yield record, _reused(store, sha256)
+
+
+def _sha256_or_none(path: Path) -> str | None:
+    try:
+        return sha256_of(path)
+    except VideoError:
+        return None
+
+
+def _reused(store: ClipStore, sha256: str) -> _Prepared:
+    video = store.video(sha256)
+    return _Prepared(sha256, video, video.reason, reused=True)
+
+
 def _run(
     records: Sequence[VideoRecord], store: ClipStore, face_model: Path | None, jobs: int
 ) -> Iterator[tuple[VideoRecord, _Prepared]]:
+    if not records:
+        return
     if jobs == 1:
         detector = load_face_detector(face_model)
         for record in records:
@@ -224,8 +256,7 @@ def _prepare_video(path: Path, store: ClipStore, detector: FaceDetector) -> _Pre
     try:
         sha256 = sha256_of(path)
         if store.has(sha256):
-            video = store.video(sha256)
-            return _Prepared(sha256, video, video.reason, reused=True)
+            return _reused(store, sha256)
         video, requests = find_clips(path, detector, store.settings)
         clips: Iterator[Clip] = cut_clips(path, requests, store.settings.faces)
         video = store.write(sha256, video, clips)

@@ -63,7 +63,7 @@ COMPARISONS = (
 def install(monkeypatch: pytest.MonkeyPatch) -> None:
     """Put the stand-ins where tables and reports import from."""
     for name, attributes in {
-        "claims": {"judge_claims": lambda study, comparisons=None: CLAIMS},
+        "claims": {"judge_claims": lambda study, comparisons=None, tests=None: CLAIMS},
         "comparisons": {"compare_rows": lambda study: COMPARISONS},
         "figures": {"save_figures": _save_figures},
     }.items():
@@ -72,7 +72,7 @@ def install(monkeypatch: pytest.MonkeyPatch) -> None:
         monkeypatch.setitem(sys.modules, module.__name__, module)
 
 
-def _save_figures(study: Study, out: Path) -> dict[str, tuple[Path, ...]]:
+def _save_figures(study: Study, out: Path, claims: object = None, tests: object = None) -> dict[str, tuple[Path, ...]]:
     import matplotlib
 
     matplotlib.use("Agg")

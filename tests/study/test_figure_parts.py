@@ -5,10 +5,11 @@ from types import SimpleNamespace
 import pytest
 
 from fabricated_study import fabricated_study
+from stf_mamba.metrics import Estimate
 from stf_mamba.records import REAL
-from stf_mamba.study.figure_capacity import correlation_words, plot_capacity
-from stf_mamba.study.figure_parts import curve, footer, row_label
-from stf_mamba.study.figure_signals import groups
+from stf_mamba.study.figure_capacity import beside, correlation_words, plot_capacity
+from stf_mamba.study.figure_parts import counts_in_words, curve, footer, interval_words, row_label
+from stf_mamba.study.figure_signals import groups, level_label
 from stf_mamba.study.figure_summary import ranking, step_verdicts
 from stf_mamba.study.figure_temporal import frame_level_reference
 from stf_mamba.study.figures import save_formats
@@ -75,6 +76,24 @@ def test_labels_and_footer_name_the_stand_in(study):
     assert "not run" in row_label(study, "frame-xception", 60)
     assert "† a miniature ViT stands in for DINOv2-ViT-B/14" in footer(study).replace("\n", " ")
     assert "says nothing about real deepfakes" in footer(study).replace("\n", " ")
+
+
+def test_points_that_nearly_coincide_stand_beside_each_other():
+    assert beside([10.0, 1.0, 10.0], 0.1) == pytest.approx([9.5, 1.0, 10.5])
+    assert beside([0.0, 0.0], 0.1) == pytest.approx([-0.05, 0.05])
+
+
+def test_counts_and_intervals_in_words(study):
+    assert counts_in_words(study, tuple(study.finished), "cross") == "16 real and 32 fake videos"
+    assert counts_in_words(study, ("frame-xception",), "cross") == "not run"
+    bare = Estimate("AUC", 0.6, None, None, 0.95, 3, 4, 2, 1, 1)
+    assert interval_words([bare]) == "no intervals: too few groups of people"
+    assert interval_words([bare, study.finished["v8"].result.cross.auc]) == "lines: 95% interval over people"
+
+
+def test_a_level_is_named_with_its_rate():
+    assert level_label("crf 23", 0.1234) == "CRF 23\n0.12 bit/pixel"
+    assert level_label("source", None) == "source"
 
 
 def test_too_few_rows_have_no_correlation(study):

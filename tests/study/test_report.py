@@ -16,6 +16,7 @@ from stf_mamba.errors import StfError, UsageError
 from stf_mamba.study.cells import Table
 from stf_mamba.study.report import GENERATED_WARNING, Report, write_report
 from stf_mamba.study.report_docx import write_docx
+from stf_mamba.study.report_html import whole_intervals
 from stf_mamba.study.report_latex import column_spec, escaped, latex_table
 from stf_mamba.study.results import Study
 
@@ -52,7 +53,7 @@ def test_the_page_needs_nothing_beside_it_and_leads_to_every_table(study: Study,
     page = Page(html)
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     places = {f"#{attributes['id']}" for _, attributes in page.tags if "id" in attributes}
-    assert len(links) == 10
+    assert len(links) == 11
     assert set(links) <= places
     pictures = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
     assert pictures
@@ -79,7 +80,7 @@ def test_the_document_repeats_header_rows_and_turns_wide_pages(study: Study, tmp
     assert document.core_properties.title
     assert len(document.inline_shapes) == 1
     tables = document.tables
-    assert len(tables) == 10
+    assert len(tables) == 11
     assert all("w:tblHeader" in table.rows[0]._tr.xml for table in tables)
     assert not any("w:tblHeader" in table.rows[1]._tr.xml for table in tables)
     turned = {section.page_width > section.page_height for section in document.sections}
@@ -113,7 +114,7 @@ def test_latex_escapes_every_character_with_a_meaning() -> None:
 def test_latex_tables_have_as_many_cells_as_columns(study: Study, tmp_path: Path) -> None:
     main = write_report([study], tmp_path, ["latex"])["latex"]
     names = re.findall(r"\\input\{(.+?)\}", main.read_text())
-    assert len(names) == 10
+    assert len(names) == 11
     for name in names:
         text = (main.parent / f"{name}.tex").read_text()
         columns = text.split(r"\begin{longtable}")[1].splitlines()[0].count("p{")
@@ -128,6 +129,15 @@ def test_latex_tables_have_as_many_cells_as_columns(study: Study, tmp_path: Path
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 
+def test_latex_turns_wide_tables_and_sets_figures_beside_their_table(study: Study, tmp_path: Path) -> None:
+    main = write_report([study], tmp_path, ["latex"])["latex"]
+    text = main.read_text()
+    assert text.index(r"\input{backbones}") < text.index(r"../figures/figure-2.png") < text.index(r"\input{temporal}")
+    turned = {path.stem for path in main.parent.glob("*.tex") if r"\begin{landscape}" in path.read_text()}
+    assert {"signals", "compression", "compression-change", "complete"} <= turned
+    assert not {"claims", "setup", "tables"} & turned
+
+
 def test_latex_columns_fit_the_page_and_reported_cells_are_set_apart() -> None:
     table = Table("t", "T", ("Name", "AUC (reported)"), (("a" * 300, "0.619"), ("b", "0.526")))
     shares = [float(share) for share in re.findall(r"dimexpr ([0-9.]+)", column_spec(table))]
@@ -137,13 +147,48 @@ def test_latex_columns_fit_the_page_and_reported_cells_are_set_apart() -> None:
     assert r"\textit{b}" not in latex_table(table)
 
 
+@pytest.mark.parametrize("columns", [4, 17])
+def test_columns_of_a_document_fill_the_page_and_hold_their_longest_word(columns: int, tmp_path: Path) -> None:
+    from docx import Document
+
+    rows = (("chromatic autocorrelation", *["0.5"] * (columns - 1)), ("SRM", *["[−0.264, +0.474]"] * (columns - 1)))
+    made = Table("t", "T", tuple(f"Column {number}" for number in range(columns)), rows)
+    (table,) = Document(str(write_docx(Report("Title", "", (), {}, (made,), ()), tmp_path / "a.docx"))).tables
+    wide = columns > 6
+    widths_mm = [column.width.mm for column in table.columns]
+    assert sum(widths_mm) == pytest.approx(267 if wide else 180, abs=1)
+    assert [cell.width.mm for cell in table.rows[1].cells] == widths_mm
+    for place, width_mm in enumerate(widths_mm):
+        longest = max((word for row in table._tbl.tr_lst for word in _words(row.tc_lst[place])), key=len)
+        # Half an em is what a letter takes on average.
+        assert len(longest) * 0.5 * (7 if wide else 8.5) * 25.4 / 72 <= width_mm, longest
+
+
+def _words(cell) -> list[str]:
+    return "".join(node.text or "" for node in cell.iter() if node.tag.endswith("}t")).split()
+
+
+def test_intervals_stay_on_one_line_of_the_page_and_nothing_passes_unescaped() -> None:
+    assert whole_intervals("a < b: +0.1 [−0.2, +0.4]") == ('a &lt; b: +0.1 <span class="whole">[−0.2, +0.4]</span>')
+
+
 def test_two_studies_have_their_figures_apart(study: Study, tmp_path: Path) -> None:
     other = fabricated_study(tmp_path / "other", "folds", {"v8": 1.0}, with_signals=False, protocol="report")
-    html = write_report([study, other], tmp_path / "out", ["html"])["html"].read_text()
+    written = write_report([study, other], tmp_path / "out", ["html", "latex"])
+    html, latex = (written[name].read_text() for name in ("html", "latex"))
     assert (tmp_path / "out/figures/study-1/figure-2.svg").is_file()
     assert (tmp_path / "out/figures/study-2/figure-2.svg").is_file()
     assert html.count("<figure>") == 2
     assert "report: The target is reached" in html
+    assert "Figure 2 (right). " in html
+    assert "Figure 2 (report). " in html
+    assert html.count("with its known faults") == 1
+    assert "(right)}" in latex
+    assert "(report)}" in latex
+
+
+def test_only_the_reports_own_protocol_is_warned_of(study: Study, tmp_path: Path) -> None:
+    assert "with its known faults" not in write_report([study], tmp_path, ["html"])["html"].read_text()
 
 
 def test_unknown_formats_and_no_study_are_wrong_usage(study: Study, tmp_path: Path) -> None:

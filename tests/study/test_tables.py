@@ -2,20 +2,21 @@
 
 import dataclasses
 import json
-from pathlib import Path
 
 import pytest
 import study_stubs
 
 from fabricated_study import fabricated_study
-from stf_mamba.study.cells import Table, p_value, study_labels, with_interval
+from stf_mamba.study.cells import Table, column_shares, p_value, quantity, signed, study_labels, with_interval
 from stf_mamba.study.results import Study
 from stf_mamba.study.rows import ROWS
+from stf_mamba.study.signal_tests import SignalTests
 from stf_mamba.study.tables import (
     backbones_table,
     capacity_table,
     comparisons_table,
     complete_table,
+    protocols_table,
     setup_table,
     study_tables,
     temporal_table,
@@ -50,10 +51,19 @@ def test_a_table_refuses_an_empty_cell_and_a_row_of_another_length() -> None:
         Table("t", "T", ("a", "b"), (("1",),))
 
 
+def test_columns_share_the_page_by_what_they_hold() -> None:
+    shares = column_shares(Table("t", "T", ("a", "b"), (("1", "a long sentence of many words " * 4),)))
+    assert sum(shares) == pytest.approx(1)
+    assert shares[1] > 2 * shares[0]
+
+
 def test_numbers_are_written_with_their_interval_and_two_digits_of_p() -> None:
     assert with_interval(0.81249, 0.7, 0.9) == "0.812 [0.700, 0.900]"
     assert with_interval(0.5, None, None) == "0.500 no interval"
     assert (p_value(0.03149), p_value(0.00000312), p_value(None)) == ("0.031", "< 0.0001", "no test")
+    assert (p_value(0.0496), p_value(0.0504)) == ("0.0496", "0.0504")
+    assert (signed(-0.25), signed(-0.00001), signed(0.5)) == ("−0.250", "0.000", "+0.500")
+    assert quantity(-12.345, "px") == "−12.3 px"
 
 
 def test_backbones_show_the_figures_of_row_json(split: Study) -> None:
@@ -61,7 +71,7 @@ def test_backbones_show_the_figures_of_row_json(split: Study) -> None:
     cells = by_label(backbones_table([split]), "ResNet-50 frame-level")
     auc, cross = written["in_domain"]["auc"], written["cross"]["auc"]
     assert cells["In-domain AUC"] == f"{auc['value']:.3f} [{auc['low']:.3f}, {auc['high']:.3f}]"
-    assert cells["Gap"] == f"{auc['value'] - cross['value']:+.3f}"
+    assert cells["Gap"] == f"{auc['value'] - cross['value']:+.3f}".replace("-", "−")
     assert cells["Trainable (M)"] == f"{written['trainable_parameters'] / 1e6:.1f}"
     assert (cells["FF++ AUC (reported)"], cells["Celeb-DF AUC (reported)"]) == ("0.696", "0.607")
 
@@ -112,22 +122,22 @@ def test_capacity_says_when_the_validation_loss_was_lowest(split: Study) -> None
 
 def test_differences_to_v8_are_turned_the_same_way(split: Study) -> None:
     table = variations_table([split], [study_stubs.COMPARISONS])
-    assert by_label(table, "8 frames")["Less V8.0, in-domain"] == "-0.100 [-0.250, +0.050]"
+    assert by_label(table, "8 frames†")["Less V8.0, in-domain"] == "−0.100 [−0.250, +0.050]"
     # The comparison was V8.0 less the other: its interval turns with it.
-    assert by_label(table, "gru")["Less V8.0, in-domain"] == "-0.100 [-0.220, +0.020]"
-    assert by_label(table, "content")["Less V8.0, in-domain"] == "-0.100 no interval"
-    assert by_label(table, "32 frames (V8.0)")["Less V8.0, in-domain"] == "reference"
+    assert by_label(table, "gru†")["Less V8.0, in-domain"] == "−0.100 [−0.220, +0.020]"
+    assert by_label(table, "content†")["Less V8.0, in-domain"] == "−0.100 no interval"
+    assert by_label(table, "32 frames (V8.0)†")["Less V8.0, in-domain"] == "reference"
 
 
 def test_every_setting_has_v8_as_a_row_of_its_group(split: Study) -> None:
     rows = variations_table([split], [()]).rows
     settings = {row.varies for row in ROWS.values() if row.varies}
-    assert {row[0] for row in rows if row[1].endswith("(V8.0)")} == settings
+    assert {row[0] for row in rows if row[1].endswith("(V8.0)†")} == settings
 
 
 def test_the_complete_table_names_every_row_and_why_one_is_missing(split: Study) -> None:
-    table = complete_table([split])
-    assert [row[1] for row in table.rows[1 : 1 + len(ROWS)]] == [row.label for row in ROWS.values()]
+    table = complete_table([split], [SignalTests(None, None, {}, None, {})])
+    assert [row[1].rstrip("†") for row in table.rows[1 : 1 + len(ROWS)]] == [row.label for row in ROWS.values()]
     assert by_label(table, ROWS["sbi"].label)["State"] == "not run: no weights of efficientnet_b4_sbi"
     published = [row for row in table.rows if row[0] == "*"]
     measured = [place for place, name in enumerate(table.columns) if name in ("In-domain AUC", "Second data set AUC")]
@@ -139,7 +149,7 @@ def test_a_study_without_signals_and_second_data_set_says_so(folds: Study) -> No
     tables = {table.key: table for table in study_tables([folds])}
     assert all("not run" in row for row in tables["signals"].rows)
     assert tables["complete"].rows[0][7] == "not run"
-    assert by_label(tables["complete"], ROWS["v8"].label)["Second data set AUC"] == "no second data set"
+    assert by_label(tables["complete"], ROWS["v8"].label + "†")["Second data set AUC"] == "no second data set"
 
 
 def test_studies_stand_side_by_side_under_their_protocols(split: Study, folds: Study) -> None:
@@ -151,14 +161,53 @@ def test_studies_stand_side_by_side_under_their_protocols(split: Study, folds: S
     assert protocols == ["right", "report"]
 
 
+def test_rows_of_both_protocols_stand_beside_each_other_with_their_difference(
+    split: Study, tmp_path_factory: pytest.TempPathFactory
+) -> None:
+    root = tmp_path_factory.mktemp("tables") / "report"
+    separation = {"v8": 3.0, "v8-layers-0": 1.0}
+    report = fabricated_study(root, separation=separation, with_signals=False, protocol="report")
+    table = protocols_table([report, split])
+    assert [row[:3] for row in table.rows] == [
+        (ROWS["v8"].label + "†", "ffpp-c23, in-domain", "right and report"),
+        (ROWS["v8"].label + "†", "celebdf, second data set", "right and report"),
+    ]
+    right, wrong = (
+        json.loads((study.folder / "rows/v8/row.json").read_text())["cross"]["auc"] for study in (split, report)
+    )
+    cells = dict(zip(table.columns, table.rows[1], strict=True))
+    assert cells["AUC, right protocol"] == f"{right['value']:.3f} [{right['low']:.3f}, {right['high']:.3f}]"
+    assert cells["AUC, report's protocol"] == f"{wrong['value']:.3f} [{wrong['low']:.3f}, {wrong['high']:.3f}]"
+    assert cells["Report minus right"] == f"{wrong['value'] - right['value']:+.3f}"
+    assert cells["Test videos, report"] == "16 real, 32 fake"
+    assert any("no paired" in note and "no test" in note for note in table.notes)
+
+
+def test_the_protocols_are_compared_only_where_studies_of_both_are_there(folds: Study) -> None:
+    other = dataclasses.replace(folds, settings=dataclasses.replace(folds.settings, protocol="report"))
+    assert "protocols" not in [table.key for table in study_tables([folds])]
+    assert "protocols" in [table.key for table in study_tables([folds, other])]
+
+
+def test_a_row_run_with_a_stand_in_is_marked_in_every_table(split: Study) -> None:
+    for table in (backbones_table([split]), complete_table([split], [SignalTests(None, None, {}, None, {})])):
+        names = {cell for row in table.rows for cell in row}
+        assert {"DINOv2-ViT-B/14 frame-level†", "ResNet-50 frame-level"} <= names
+        assert "DINOv2-ViT-B/14 frame-level" not in names
+        assert any(note.startswith("† ") for note in table.notes)
+    own = dataclasses.replace(split, settings=dataclasses.replace(split.settings, stand_ins={}))
+    assert not any("†" in text for row in backbones_table([own]).rows for text in row)
+    assert not any(note.startswith("†") for note in backbones_table([own]).notes)
+
+
 def test_comparisons_without_a_test_say_so(split: Study) -> None:
-    cells = by_label(comparisons_table([split], [study_stubs.COMPARISONS]), ROWS["v8-head-content"].label)
-    assert (cells["p"], cells["DeLong p"], cells["Difference"]) == ("no test", "no test", "-0.100 no interval")
+    cells = by_label(comparisons_table([split], [study_stubs.COMPARISONS]), ROWS["v8-head-content"].label + "†")
+    assert (cells["p"], cells["DeLong p"], cells["Difference"]) == ("no test", "no test", "−0.100 no interval")
 
 
-def test_no_table_names_a_place_on_this_machine(split: Study, tmp_path: Path) -> None:
-    text = "".join(cell for table in study_tables([split]) for row in table.rows for cell in row)
-    assert str(split.folder.parent) not in text
+def test_no_table_names_a_place_on_this_machine(folds: Study) -> None:
+    text = "".join(cell for table in study_tables([folds]) for row in table.rows for cell in row)
+    assert str(folds.folder.parent) not in text
 
 
 def test_tables_of_no_study_are_refused() -> None:

@@ -6,6 +6,7 @@ Every rule answers supported or refuted only where an interval, a corrected test
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 from enum import StrEnum
@@ -15,10 +16,13 @@ import numpy as np
 from scipy import stats
 
 from stf_mamba.metrics import CONFIDENCE
+from stf_mamba.signals.comparison import SignalStatistics, SignalVerdict
 from stf_mamba.statistics import ALPHA, holm, normal_quantile, rank_correlation
+from stf_mamba.study.cells import NO_INTERVAL, p_value, signed
 from stf_mamba.study.comparisons import Domain, RowComparison, compare_two
 from stf_mamba.study.results import FinishedRow, Study
 from stf_mamba.study.rows import ROWS
+from stf_mamba.study.signal_tests import SignalTests
 
 FEW_RESAMPLES = 500  # of comparisons that only a claim asks for
 CORRELATION_MARGIN = 0.3
@@ -60,7 +64,7 @@ def better(study: Study, compared: Sequence[RowComparison], pairs: Sequence[tupl
     if any(one is None for one in found):
         return Judgement(ClaimVerdict.NOT_RUN, "the rows share no real or no fake test video")
     known = [one for one in found if one is not None]
-    return Judgement(_of_signs(_signs(known)), f"{domain}: " + "; ".join(map(_in_words, known)))
+    return Judgement(_of_signs(_signs(known)), f"{_place(study, domain)}: " + "; ".join(map(_in_words, known)))
 
 
 def equivalent(
@@ -73,7 +77,7 @@ def equivalent(
     if found is None:
         return Judgement(ClaimVerdict.NOT_RUN, "the rows share no real or no fake test video")
     verdict = _within(found.low, found.high, margin)
-    return Judgement(verdict, f"{found.domain}: {_in_words(found)}; margin ±{margin:g}")
+    return Judgement(verdict, f"{_place(study, found.domain)}: {_in_words(found)}; margin ±{margin:g}")
 
 
 def larger_gap(study: Study, compared: Sequence[RowComparison], key: str, others: Sequence[str]) -> Judgement:
@@ -87,12 +91,15 @@ def larger_gap(study: Study, compared: Sequence[RowComparison], key: str, others
         inside, cross = (_pair(study, compared, key, other, domain) for domain in ("in-domain", "cross"))
         errors = [_error(one) for one in (inside, cross)]
         if inside is None or cross is None or errors[0] is None or errors[1] is None:
-            return Judgement(ClaimVerdict.UNDECIDED, f"no interval of the difference of {key} and {other}")
+            return Judgement(
+                ClaimVerdict.UNDECIDED, f"no interval of the difference of {named(key)} and {named(other)}"
+            )
         gap, error = inside.difference - cross.difference, math.hypot(errors[0], errors[1])
         ps.append(float(2 * stats.norm.sf(abs(gap) / error)) if error > 0 else 1.0)
         gaps.append(gap)
         reach = normal_quantile(CONFIDENCE) * error
-        parts.append(f"gap of {key} less that of {other} {gap:+.3f} [{gap - reach:+.3f}, {gap + reach:+.3f}]")
+        words = f"gap of {named(key)} less that of {named(other)}"
+        parts.append(f"{words} {signed(gap)} {_interval(gap - reach, gap + reach)}")
     signs = [math.copysign(1, gap) if p < ALPHA else 0 for gap, p in zip(gaps, holm(ps).tolist(), strict=True)]
     return Judgement(_of_signs(signs), "; ".join(parts))
 
@@ -122,7 +129,7 @@ def uncorrelated(study: Study, keys: Sequence[str]) -> Judgement:
         found = rank_correlation([one.parameters for one in results], aucs)
     except ValueError as error:
         return Judgement(ClaimVerdict.UNDECIDED, str(error))
-    because = f"rho {found.rho:+.2f} {_interval(found.low, found.high)}, p = {found.p:.2g}, {found.n} CNNs"
+    because = f"rho {signed(found.rho, 2)} {_interval(found.low, found.high)}, {_p(found.p)}, {found.n} CNNs"
     if found.low is not None and found.high is not None:
         if found.low > -CORRELATION_MARGIN and found.high < CORRELATION_MARGIN:
             return Judgement(ClaimVerdict.SUPPORTED, because)
@@ -137,7 +144,7 @@ def history_sign(study: Study, key: str, what: str, change: Callable[[History], 
         return absent
     values = history_values(study.finished[key], change)
     if not values:
-        return Judgement(ClaimVerdict.NOT_RUN, f"{key}: no training recorded the {what}")
+        return Judgement(ClaimVerdict.NOT_RUN, f"{named(key)}: no training recorded the {what}")
     low, high, words = over_trainings(values)
     return Judgement(_of_signs([_sign(low, high)]), f"{what} {words}")
 
@@ -150,7 +157,7 @@ def overfits(study: Study, key: str) -> Judgement:
     for field, words in (("validation_loss", "validation loss"), ("train_loss", "training loss")):
         values = history_values(study.finished[key], lambda history, field=field: trend(history, field))  # type: ignore[misc]
         if not values:
-            return Judgement(ClaimVerdict.NOT_RUN, f"{key}: trainings of fewer than two epochs with a {words}")
+            return Judgement(ClaimVerdict.NOT_RUN, f"{named(key)}: trainings of fewer than two epochs with a {words}")
         low, high, text = over_trainings(values)
         signs.append(_sign(low, high))
         parts.append(f"change of the {words} {text}")
@@ -168,7 +175,7 @@ def stable_loss(study: Study, key: str, margin: float) -> Judgement:
         return absent
     values = history_values(study.finished[key], lambda history: trend(history, "validation_loss"))
     if not values:
-        return Judgement(ClaimVerdict.NOT_RUN, f"{key}: trainings of fewer than two epochs")
+        return Judgement(ClaimVerdict.NOT_RUN, f"{named(key)}: trainings of fewer than two epochs")
     low, high, text = over_trainings(values)
     return Judgement(_within(low, high, margin), f"change of the validation loss {text}; margin ±{margin:g}")
 
@@ -208,20 +215,16 @@ def over_trainings(values: Sequence[float]) -> tuple[float | None, float | None,
         error = float(np.std(values, ddof=1)) / math.sqrt(len(values))
         reach = float(stats.t.ppf(0.5 + CONFIDENCE / 2, len(values) - 1)) * error
         low, high = mean - reach, mean + reach
-    return low, high, f"{mean:+.3f} {_interval(low, high)} ({len(values)} trainings)"
+    trainings = "one training" if len(values) == 1 else f"{len(values)} trainings"
+    return low, high, f"{signed(mean)} {_interval(low, high)} ({trainings})"
 
 
-def all_signals_fail(study: Study) -> Judgement:
+def all_signals_fail(tests: SignalTests) -> Judgement:
     """Supported where every signal is absent by equivalence, refuted where one is found."""
-    from stf_mamba.signals.comparison import SignalVerdict, signal_statistics
-
-    if study.signals.consecutive is None:
-        return Judgement(ClaimVerdict.NOT_RUN, "the signals were not measured")
-    try:
-        rows = signal_statistics(study.signals.consecutive)
-    except ValueError as error:
-        return Judgement(ClaimVerdict.NOT_RUN, str(error))
-    counts = {verdict: sum(row.verdict is verdict for row in rows) for verdict in SignalVerdict}
+    rows = tests.consecutive
+    if not rows:
+        return _unmeasured(rows)
+    counts = Counter(row.verdict for row in rows)
     detectable = [1.0 if row.detectable_effect is None else row.detectable_effect for row in rows]
     because = (
         f"of {len(rows)} signals by method {counts[SignalVerdict.FOUND]} found, {counts[SignalVerdict.ABSENT]} absent "
@@ -234,16 +237,11 @@ def all_signals_fail(study: Study) -> Judgement:
     return Judgement(ClaimVerdict.SUPPORTED if absent else ClaimVerdict.UNDECIDED, because)
 
 
-def signals_inverted(study: Study, wanted: int = 3) -> Judgement:
+def signals_inverted(tests: SignalTests, wanted: int = 3) -> Judgement:
     """Supported where so many signals are found higher in reals; refuted where so few can be left that may be."""
-    from stf_mamba.signals.comparison import SignalVerdict, signal_statistics
-
-    if study.signals.consecutive is None:
-        return Judgement(ClaimVerdict.NOT_RUN, "the signals were not measured")
-    try:
-        rows = signal_statistics(study.signals.consecutive)
-    except ValueError as error:
-        return Judgement(ClaimVerdict.NOT_RUN, str(error))
+    rows = tests.consecutive
+    if not rows:
+        return _unmeasured(rows)
     names = {row.signal for row in rows}
     inverted = {row.signal for row in rows if row.verdict is SignalVerdict.FOUND and row.effect < 0}
     possible = {row.signal for row in rows if row.low <= 0 and row.verdict is not SignalVerdict.ABSENT}
@@ -253,30 +251,37 @@ def signals_inverted(study: Study, wanted: int = 3) -> Judgement:
     return Judgement(ClaimVerdict.REFUTED if len(possible) < wanted else ClaimVerdict.UNDECIDED, because)
 
 
-def compression_destroys(study: Study) -> Judgement:
+def compression_destroys(tests: SignalTests) -> Judgement:
     """Supported where every effect shrinks with compression, refuted where one grows."""
-    from stf_mamba.study.compression import compression_findings
-
-    if not study.signals.compression:
+    if not tests.levels:
         return Judgement(ClaimVerdict.NOT_RUN, "the signals were not measured on re-encoded footage")
-    try:
-        found = compression_findings(study.signals.compression)
-    except ValueError as error:
-        return Judgement(ClaimVerdict.NOT_RUN, f"the series cannot be evaluated: {error}")
+    if tests.changes is None:
+        return Judgement(ClaimVerdict.NOT_RUN, f"one level only, {', '.join(tests.levels)}; two or more are compared")
+    found = tests.changes
     if not found:
         return Judgement(ClaimVerdict.NOT_RUN, "the re-encoded footage holds no pairs of a fake and its real")
-    counts = {word: sum(one.verdict == word for one in found) for word in ("shrinks", "grows")}
+    counts = Counter(one.verdict for one in found)
     because = f"of {len(found)} effects {counts['shrinks']} shrink, {counts['grows']} grow, the others show no change"
     if counts["grows"]:
         return Judgement(ClaimVerdict.REFUTED, because)
     return Judgement(ClaimVerdict.SUPPORTED if counts["shrinks"] == len(found) else ClaimVerdict.UNDECIDED, because)
 
 
+def _unmeasured(rows: Sequence[SignalStatistics] | None) -> Judgement:
+    why = "the signals were not measured" if rows is None else "no method has two fakes and two reals with a value"
+    return Judgement(ClaimVerdict.NOT_RUN, why)
+
+
 def missing(study: Study, keys: Sequence[str]) -> Judgement | None:
     """Not run, naming the rows that lack; ``None`` where all finished."""
     absent = [key for key in dict.fromkeys(keys) if key not in study.finished]
-    reasons = [f"{key} ({study.not_run[key]})" if key in study.not_run else key for key in absent]
+    reasons = [named(key) + (f" ({study.not_run[key]})" if key in study.not_run else "") for key in absent]
     return Judgement(ClaimVerdict.NOT_RUN, f"not run: {', '.join(reasons)}") if absent else None
+
+
+def named(key: str) -> str:
+    """A row's label in quotation marks, because labels hold commas and plus signs."""
+    return f"‘{ROWS[key].label}’"
 
 
 def stand_ins(study: Study, keys: Sequence[str]) -> dict[str, str]:
@@ -337,13 +342,26 @@ def _error(one: RowComparison | None) -> float | None:
     return (one.high - one.low) / (2 * normal_quantile(CONFIDENCE))
 
 
+def _place(study: Study, domain: Domain) -> str:
+    """The data set's name with its part in the study."""
+    settings = study.settings
+    return f"{settings.dataset}, in-domain" if domain == "in-domain" else f"{settings.cross_dataset}, second data set"
+
+
 def _in_words(one: RowComparison) -> str:
-    p = one.p if one.p_holm is None else one.p_holm
-    words = f"{one.a} less {one.b} {one.difference:+.3f} {_interval(one.low, one.high)}"
-    words += "" if p is None else f", p = {p:.2g}"
+    words = f"{named(one.a)} less {named(one.b)} {signed(one.difference)} {_interval(one.low, one.high)}"
+    if one.p_holm is not None:
+        words += f", corrected {_p(one.p_holm)}"
+    elif one.p is not None:
+        words += f", {_p(one.p)}"
     detectable = "" if one.detectable_difference is None else f", detectable {one.detectable_difference:.3f}"
     return f"{words}{detectable} ({one.n_real} real, {one.n_fake} fake)"
 
 
 def _interval(low: float | None, high: float | None) -> str:
-    return "no interval" if low is None or high is None else f"[{low:+.3f}, {high:+.3f}]"
+    return NO_INTERVAL if low is None or high is None else f"[{signed(low)}, {signed(high)}]"
+
+
+def _p(p: float) -> str:
+    words = p_value(p)
+    return f"p {words}" if words.startswith("<") else f"p = {words}"

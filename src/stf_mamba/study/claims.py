@@ -13,6 +13,7 @@ from stf_mamba.study import claim_rules as rules
 from stf_mamba.study.claim_rules import ClaimVerdict, Judgement
 from stf_mamba.study.comparisons import RowComparison, compare_rows
 from stf_mamba.study.results import Study
+from stf_mamba.study.signal_tests import SignalTests, signal_tests
 
 __all__ = ["Claim", "ClaimVerdict", "judge_claims"]
 
@@ -64,16 +65,19 @@ class _Stated:
     of_encoder: bool = False
 
 
-def judge_claims(study: Study, comparisons: Sequence[RowComparison] | None = None) -> tuple[Claim, ...]:
+def judge_claims(
+    study: Study, comparisons: Sequence[RowComparison] | None = None, tests: SignalTests | None = None
+) -> tuple[Claim, ...]:
     """Every claim with its verdict: supported or refuted only by an interval, a corrected test or an equivalence
     bound, otherwise undecided; not run where a row is missing, or where another encoder stood in for the one that
     the claim is about.
 
     Args:
-        comparisons: of ``compare_rows``, where they are at hand.
+        comparisons, tests: of ``compare_rows`` and ``signal_tests``, where they are at hand.
     """
     compared = compare_rows(study) if comparisons is None else comparisons
-    return tuple(_judged(stated, study, compared) for stated in _stated())
+    tested = signal_tests(study) if tests is None else tests
+    return tuple(_judged(stated, study, compared) for stated in _stated(tested))
 
 
 def _judged(stated: _Stated, study: Study, compared: Sequence[RowComparison]) -> Claim:
@@ -91,23 +95,23 @@ def _judged(stated: _Stated, study: Study, compared: Sequence[RowComparison]) ->
     return Claim(stated.key, stated.experiment, stated.section, stated.text, verdict, because)
 
 
-def _stated() -> tuple[_Stated, ...]:
-    return (*_of_signals(), *_of_backbones(), *_of_capacity_and_time(), *_of_reference(), *_of_arithmetic())
+def _stated(tests: SignalTests) -> tuple[_Stated, ...]:
+    return (*_of_signals(tests), *_of_backbones(), *_of_capacity_and_time(), *_of_reference(), *_of_arithmetic())
 
 
-def _of_signals() -> tuple[_Stated, ...]:
+def _of_signals(tests: SignalTests) -> tuple[_Stated, ...]:
     return (
         _Stated(
             "signals-fail", 1, "3.4", "All five handcrafted signals fail under c23.",
-            lambda study, compared: rules.all_signals_fail(study),
+            lambda study, compared: rules.all_signals_fail(tests),
         ),
         _Stated(
             "signals-inverted", 1, "3.4", "Three signals are inverted: higher in real videos.",
-            lambda study, compared: rules.signals_inverted(study),
+            lambda study, compared: rules.signals_inverted(tests),
         ),
         _Stated(
             "compression-destroys", 1, "3.4", "Compression destroys the signals.",
-            lambda study, compared: rules.compression_destroys(study),
+            lambda study, compared: rules.compression_destroys(tests),
         ),
     )  # fmt: skip
 

@@ -1,8 +1,8 @@
-"""Tables of differences between rows: V8.0 with what varies one setting of it, and all planned comparisons."""
+"""Tables of differences: V8.0 and what varies one setting of it, all planned comparisons, the two protocols."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING
 
 from stf_mamba.study.cells import (
@@ -16,6 +16,9 @@ from stf_mamba.study.cells import (
     no_cross,
     not_run_reason,
     p_value,
+    row_name,
+    signed,
+    stand_in_notes,
     study_labels,
     with_interval,
 )
@@ -46,9 +49,11 @@ def variations_table(studies: Sequence[Study], compared: Sequence[Sequence[RowCo
         values += [(row.value or row.key, row.key) for row in ROWS.values() if row.varies == setting]
         for value, key in values:
             for study, label, found in zip(studies, study_labels(studies), compared, strict=True):
-                rows.append((setting, value, label, *_variation_cells(study, key, found)))
+                dagger = row_name(study, key).removeprefix(ROWS[key].label)
+                rows.append((setting, value + dagger, label, *_variation_cells(study, key, found)))
     note = "Less V8.0: paired difference of AUC on the same videos, with its interval."
-    return Table("variations", "V8.0 and what varies one setting of it", columns, tuple(rows), (INTERVAL_NOTE, note))
+    notes = (INTERVAL_NOTE, note, *stand_in_notes(studies))
+    return Table("variations", "V8.0 and what varies one setting of it", columns, tuple(rows), notes)
 
 
 def _variation_cells(study: Study, key: str, compared: Sequence[RowComparison]) -> tuple[str, ...]:
@@ -86,8 +91,8 @@ def comparisons_table(studies: Sequence[Study], compared: Sequence[Sequence[RowC
     rows = [
         (
             found.family,
-            _label(found.a),
-            _label(found.b),
+            row_name(study, found.a),
+            row_name(study, found.b),
             label,
             found.domain,
             decimals(found.auc_a),
@@ -97,7 +102,7 @@ def comparisons_table(studies: Sequence[Study], compared: Sequence[Sequence[RowC
             decimals(found.detectable_difference, missing=NO_INTERVAL),
             f"{found.n_real} real, {found.n_fake} fake",
         )
-        for label, some in zip(study_labels(studies), compared, strict=True)
+        for study, label, some in zip(studies, study_labels(studies), compared, strict=True)
         for found in some
     ]
     notes = (
@@ -105,8 +110,52 @@ def comparisons_table(studies: Sequence[Study], compared: Sequence[Sequence[RowC
         "Difference: AUC of A less AUC of B on the videos that both scored, with its interval.",
         "Detectable difference: what a test at 0.05 finds with a power of 0.8, uncorrected.",
         "DeLong's test takes videos for independent; the bootstrap draws groups of people.",
+        *stand_in_notes(studies),
     )
     return Table("comparisons", "Comparisons between rows", columns, tuple(rows), notes)
+
+
+def protocols_table(studies: Sequence[Study]) -> Table:
+    """Rows that finished by the right protocol and by the report's: AUC by each and their difference."""
+    columns = (
+        *("Row", "Data", "Studies", "AUC, right protocol", "AUC, report's protocol", "Report minus right"),
+        *("Test videos, right", "Test videos, report"),
+    )
+    labelled = list(zip(studies, study_labels(studies), strict=True))
+    pairs = [
+        (right, report, f"{label} and {other}")
+        for right, label in labelled
+        for report, other in labelled
+        if (right.settings.protocol, report.settings.protocol) == ("right", "report")
+    ]
+    rows = [
+        cells
+        for key in ROWS
+        for right, report, names in pairs
+        if key in right.finished and key in report.finished
+        for cells in _protocol_rows(right, report, key, names)
+    ]
+    notes = (
+        INTERVAL_NOTE,
+        "The two protocols train and test on different videos, so that their difference is no paired one and has no "
+        "test: it holds the report's faults and the change of videos together.",
+        *stand_in_notes(studies),
+    )
+    return Table("protocols", "The same rows by both protocols", columns, tuple(rows), notes)
+
+
+def _protocol_rows(right: Study, report: Study, key: str, studies: str) -> Iterator[tuple[str, ...]]:
+    """Cells for each data set on which the row was measured in both studies."""
+    by_right, by_report = right.finished[key].result, report.finished[key].result
+    for domain, one, other in (
+        ("in-domain", by_right.in_domain, by_report.in_domain),
+        ("second data set", by_right.cross, by_report.cross),
+    ):
+        if one is not None and other is not None and one.dataset == other.dataset:
+            difference = signed(other.auc.value - one.auc.value)
+            videos = (f"{measured.auc.n_real} real, {measured.auc.n_fake} fake" for measured in (one, other))
+            place = (row_name(right, key), f"{one.dataset}, {domain}", studies)
+            yield (*place, measured_auc(one), measured_auc(other), difference, *videos)
 
 
 def compared_rows(study: Study) -> tuple[RowComparison, ...]:
@@ -114,7 +163,3 @@ def compared_rows(study: Study) -> tuple[RowComparison, ...]:
     from stf_mamba.study.comparisons import compare_rows
 
     return compare_rows(study)
-
-
-def _label(key: str) -> str:
-    return ROWS[key].label if key in ROWS else key

@@ -35,5 +35,5 @@ def plot_backbones(study: Study) -> Figure:
     legend_below(panels["auc"])
     legend_below(panels["loss"])
     draw_bars(panels["bars"], study, BACKBONES)
-    legend_below(panels["bars"], 5)
+    legend_below(panels["bars"], 3)
     return figure

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stf_mamba.metrics import Estimate
 from stf_mamba.plots import BLUE, GREY, ORANGE
 from stf_mamba.statistics import rank_correlation
+from stf_mamba.study.cells import NO_INTERVAL, signed, stands_in
 from stf_mamba.study.figure_backbones import BACKBONES
 from stf_mamba.study.figure_parts import (
     HATCH,
@@ -17,7 +17,6 @@ from stf_mamba.study.figure_parts import (
     legend_below,
     new_figure,
     parameters_m,
-    stands_in,
     test_of,
     test_words,
     tidy,
@@ -33,6 +32,8 @@ if TYPE_CHECKING:
     from matplotlib.figure import Figure
 
 SIZES = (BASELINE, "frame-efficientnet-b4")
+KIND_COLOURS = {"supervised CNN": BLUE, "self-supervised ViT": ORANGE}
+MARKERS = "os^Dv"
 
 
 def plot_capacity(study: Study) -> Figure:
@@ -65,45 +66,57 @@ def plot_capacity(study: Study) -> Figure:
 
 
 def draw_scatter(axes: Axes, study: Study, keys: Sequence[str], names: bool = True) -> None:
-    """Trainable parameters against AUC with intervals; Spearman's correlation in the panel."""
+    """Trainable parameters against AUC with intervals; Spearman's correlation in the panel.
+
+    Args:
+        names: every row has a marker of its own, named in the legend.
+    """
+    from matplotlib.ticker import MaxNLocator
+
     finished = [study.finished[key] for key in keys if key in study.finished]
     if not finished:
         empty_panel(axes, "needs finished rows, such as " + ", ".join(keys[:3]))
         return
-    for rank, one in enumerate(sorted(finished, key=parameters_m)):
-        estimate, x = test_of(study, one).auc, parameters_m(one)
-        colour = BLUE if one.row.backbone == "supervised CNN" else ORANGE
+    for number, (one, x) in enumerate(zip(finished, beside(list(map(parameters_m, finished))), strict=True)):
+        estimate, colour = test_of(study, one).auc, _colour(one)
         if estimate.low is not None and estimate.high is not None:
             axes.vlines(x, estimate.low, estimate.high, color=colour, linewidth=0.8)
-        axes.plot(x, estimate.value, "o", color=colour, markersize=4)
-        if names:
-            _name(axes, short_name(study, one), x, estimate, above=rank % 2 == 0)
-    for colour, label in ((BLUE, "supervised CNN"), (ORANGE, "self-supervised ViT")):
-        axes.plot([], [], "o", color=colour, markersize=4, label=label)
+        marker, label = (MARKERS[number % len(MARKERS)], short_name(study, one)) if names else ("o", "_nolegend_")
+        axes.plot(x, estimate.value, marker, color=colour, markersize=4, label=label)
+    if not names:
+        for kind, colour in KIND_COLOURS.items():
+            if any(one.row.backbone == kind for one in finished):
+                axes.plot([], [], "o", color=colour, markersize=4, label=kind)
     axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
     axes.text(0.02, 0.98, correlation_words(study, keys), transform=axes.transAxes, va="top", fontsize=SMALL)
     axes.set_ylim(0, 1.2)  # above 1 there is room for words only
     axes.set_yticks([0, 0.2, 0.4, 0.6, 0.8, 1])
-    axes.margins(x=0.2)
+    most = max(0.01, *map(parameters_m, finished))
+    axes.set_xlim(-0.06 * most, 1.1 * most)
+    axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
     axes.set_xlabel("trainable parameters (M)")
     axes.set_ylabel(f"AUC ({test_words(study)})")
     tidy(axes)
-    legend_below(axes, 2)
+    legend_below(axes, 3 if names else 2)
+
+
+def beside(values: Sequence[float], apart: float = 0.035) -> list[float]:
+    """The values with those that nearly coincide moved beside each other, by a share ``apart`` of the largest one."""
+    step = apart * (max(values) or 1.0)
+    moved = [0.0] * len(values)
+    order = sorted(range(len(values)), key=values.__getitem__)
+    while order:
+        group = [at for at in order if values[at] - values[order[0]] < step]
+        order = order[len(group) :]
+        for place, at in enumerate(group):
+            moved[at] = values[at] + (place - (len(group) - 1) / 2) * step
+    return moved
 
 
 def short_name(study: Study, finished: FinishedRow) -> str:
     """A backbone's name without what all of them share, with a dagger for a stand-in."""
     name = finished.row.label.removesuffix(" frame-level").removeprefix("EfficientNet-")
     return name + "†" * stands_in(study, finished)
-
-
-def _name(axes: Axes, name: str, x: float, estimate: Estimate, above: bool) -> None:
-    """Names stand beyond the interval, by turns above and below, so that neighbours do not meet."""
-    end = (estimate.high if above else estimate.low) or estimate.value
-    axes.annotate(
-        name, (x, end), xytext=(0, 2 if above else -2), textcoords="offset points", fontsize=5.5, ha="center",
-        va="bottom" if above else "top",
-    )  # fmt: skip
 
 
 def correlation_words(study: Study, keys: Sequence[str]) -> str:
@@ -115,5 +128,9 @@ def correlation_words(study: Study, keys: Sequence[str]) -> str:
         )
     except ValueError:
         return f"Spearman's ρ: needs four rows that differ, n = {len(finished)}"
-    interval = "no interval" if found.low is None else f"[{found.low:+.2f}, {found.high:+.2f}]"
-    return f"Spearman's ρ = {found.rho:+.2f} {interval}, n = {found.n}"
+    interval = NO_INTERVAL if found.low is None else f"[{signed(found.low, 2)}, {signed(found.high, 2)}]"
+    return f"Spearman's ρ = {signed(found.rho, 2)} {interval}, n = {found.n} rows"
+
+
+def _colour(finished: FinishedRow) -> str:
+    return KIND_COLOURS[finished.row.backbone]

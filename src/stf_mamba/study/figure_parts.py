@@ -11,6 +11,7 @@ import numpy as np
 
 from stf_mamba.metrics import CONFIDENCE, Estimate
 from stf_mamba.plots import BLUE, GREY, ORANGE
+from stf_mamba.study.cells import stands_in
 from stf_mamba.study.published import REPORTED_ROWS
 from stf_mamba.study.results import NOT_RUN, FinishedRow, Measured, Study, Training
 from stf_mamba.study.rows import ROWS
@@ -24,7 +25,18 @@ SMALL = 6.0
 HATCH = "////"
 # Okabe and Ito's, after those of ``plots``.
 COLOURS = (BLUE, ORANGE, "#009E73", "#CC79A7", "#E69F00", "#56B4E9")
-ENCODER_NAMES = {"dinov2_vitb14": "DINOv2-ViT-B/14", "vit_tiny": "ViT-Tiny", "vit_miniature": "a miniature ViT"}
+ENCODER_NAMES = {
+    "dinov2_vitb14": "DINOv2-ViT-B/14",
+    "dinov2_vits14": "DINOv2-ViT-S/14",
+    "vit_tiny16": "ViT-Ti/16",
+    "vit_miniature": "a miniature ViT",
+    "efficientnet_b0": "EfficientNet-B0",
+    "efficientnet_b4": "EfficientNet-B4",
+    "efficientnet_b4_sbi": "EfficientNet-B4 of SBI",
+    "resnet50": "ResNet-50",
+    "xception": "Xception",
+    "cnn_miniature": "a miniature CNN",
+}
 
 
 @dataclass(frozen=True)
@@ -99,7 +111,9 @@ def draw_curves(axes: Axes, study: Study, keys: Sequence[str], name: str, less: 
         found = curve(study.finished[key].trainings, name, less)
         for epochs, values in found.lines:
             axes.plot(epochs, values, color=colour, linewidth=0.5, alpha=0.35)
-        axes.plot(found.epochs, found.mean, color=colour, linewidth=1.6, label=f"{label}, n = {len(found.lines)}")
+        # Later lines are thinner, so that equal ones show beneath each other.
+        width = max(2.2 - 0.3 * number, 1.0)
+        axes.plot(found.epochs, found.mean, color=colour, linewidth=width, label=f"{label}, n = {len(found.lines)}")
     axes.set_xlabel("epoch")
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
     tidy(axes)
@@ -107,6 +121,7 @@ def draw_curves(axes: Axes, study: Study, keys: Sequence[str], name: str, less: 
 
 def draw_bars(axes: Axes, study: Study, keys: Sequence[str], reported: bool = True) -> None:
     """AUC of each row on both data sets with intervals, frame-level diamonds, reported values hatched."""
+    counted = {part: counts_in_words(study, keys, part) for part in ("in_domain", "cross")}
     kinds = [("in_domain", study.settings.dataset, "FF++", BLUE)]
     kinds += [("cross", study.settings.cross_dataset or "", "Celeb-DF", ORANGE)]
     thick, labels = 0.19, set()
@@ -122,7 +137,7 @@ def draw_bars(axes: Axes, study: Study, keys: Sequence[str], reported: bool = Tr
             y = place + (at - 1.5) * thick
             measured: Measured | None = None if finished is None else getattr(finished.result, part)
             if measured is not None:
-                axes.barh(y, measured.auc.value, thick, color=colour, label=once(f"{dataset}, videos"))
+                axes.barh(y, measured.auc.value, thick, color=colour, label=once(f"{dataset}, {counted[part]}"))
                 draw_interval(axes, measured.auc, y)
                 if measured.frame_auc is not None:
                     axes.plot(
@@ -139,8 +154,27 @@ def draw_bars(axes: Axes, study: Study, keys: Sequence[str], reported: bool = Tr
     axes.set_yticks(range(len(keys)), [row_label(study, key) for key in keys])
     axes.invert_yaxis()
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"AUC (lines: {CONFIDENCE:.0%} interval over people)")
+    drawn = [getattr(study.finished[key].result, part) for key in keys if key in study.finished for part in counted]
+    axes.set_xlabel(f"AUC ({interval_words([measured.auc for measured in drawn if measured is not None])})")
     tidy(axes)
+
+
+def counts_in_words(study: Study, keys: Sequence[str], part: str) -> str:
+    """How many test videos the finished rows' AUCs rest on, from the fewest to the most where rows differ."""
+    measured = (getattr(study.finished[key].result, part) for key in keys if key in study.finished)
+    counts = {(one.auc.n_real, one.auc.n_fake) for one in measured if one is not None}
+    if not counts:
+        return NOT_RUN
+    reals, fakes = ({count[at] for count in counts} for at in (0, 1))
+    words = (f"{min(some)} to {max(some)}" if len(some) > 1 else str(min(some)) for some in (reals, fakes))
+    return "{} real and {} fake videos".format(*words)
+
+
+def interval_words(estimates: Sequence[Estimate]) -> str:
+    """What the lines over bars are, or why there are none."""
+    if any(estimate.low is not None for estimate in estimates):
+        return f"lines: {CONFIDENCE:.0%} interval over people"
+    return "no intervals: too few groups of people" if estimates else "nothing measured"
 
 
 def draw_interval(axes: Axes, estimate: Estimate, y: float, colour: str = "black") -> None:
@@ -151,9 +185,11 @@ def draw_interval(axes: Axes, estimate: Estimate, y: float, colour: str = "black
 
 def legend_below(axes: Axes, columns: int = 1) -> None:
     """The legend under the panel, where it hides nothing."""
+    below_label = 5 + 1.5 * axes.get_xlabel().count("\n")
     axes.legend(
-        loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=5, ncols=columns, frameon=False, fontsize=SMALL
-    )
+        loc="upper center", bbox_to_anchor=(0.5, 0), borderaxespad=below_label, ncols=columns, frameon=False,
+        fontsize=SMALL,
+    )  # fmt: skip
 
 
 def tidy(axes: Axes) -> None:
@@ -188,12 +224,16 @@ def footer(study: Study) -> str:
     settings = study.settings
     second = f" and {settings.cross_dataset}" if settings.cross_dataset else ", no second data set"
     folds = f", {settings.folds} folds" if settings.folds else ""
+    seeds = "one seed" if len(settings.seeds) == 1 else f"{len(settings.seeds)} seeds"
     text = (
         f"Data: {settings.dataset}{second}, {settings.videos} videos. Design: {settings.design}{folds}, "
-        f"{len(settings.seeds)} seeds. Budget: {settings.budget}. Protocol: {settings.protocol}."
+        f"{seeds}. Budget: {settings.budget}. Protocol: {settings.protocol}."
     )
+    replaced: dict[str, list[str]] = {}
     for meant, run in settings.stand_ins.items():
-        text += f" † {ENCODER_NAMES.get(run, run)} stands in for {ENCODER_NAMES.get(meant, meant)}."
+        replaced.setdefault(run, []).append(ENCODER_NAMES.get(meant, meant))
+    for run, meant_names in replaced.items():
+        text += f" † {ENCODER_NAMES.get(run, run)} stands in for {', '.join(meant_names)}."
     if settings.generated:
         text += " Drawn footage: says nothing about real deepfakes."
     return textwrap.fill(text, 150)
@@ -202,9 +242,3 @@ def footer(study: Study) -> str:
 def parameters_m(finished: FinishedRow) -> float:
     """Trainable parameters in millions, counted from the model."""
     return finished.result.trainable_parameters / 1e6
-
-
-def stands_in(study: Study, finished: FinishedRow) -> bool:
-    """Whether another encoder than the one that was meant was run."""
-    meant = finished.row.recipe.encoder.name
-    return finished.result.stands_in_for is not None or meant in study.settings.stand_ins

@@ -11,31 +11,37 @@ from stf_mamba.metrics import CONFIDENCE
 from stf_mamba.plots import BLUE, GREY, ORANGE
 from stf_mamba.records import REAL
 from stf_mamba.signals import SIGNALS
-from stf_mamba.signals.comparison import SignalStatistics, signal_statistics
+from stf_mamba.signals.comparison import SignalStatistics
 from stf_mamba.signals.table import SignalTable
 from stf_mamba.study.figure_parts import COLOURS, empty_panel, legend_below, new_figure, tidy
 from stf_mamba.study.results import Study
+from stf_mamba.study.signal_tables import level_name
+from stf_mamba.study.signal_tests import SignalTests, signal_tests
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
 
-def plot_signals(study: Study) -> Figure:
-    """Values of every signal by manipulation method, with effects and corrected p; AUC against compression."""
+def plot_signals(study: Study, tests: SignalTests | None = None) -> Figure:
+    """Values of every signal by manipulation method, with effects and corrected p; AUC against compression.
+
+    Args:
+        tests: of ``signal_tests``, where they are at hand.
+    """
+    tests = signal_tests(study) if tests is None else tests
     figure = new_figure(study, 7.2, _note(study))
     panels = figure.subplots(3, 2).ravel()
     table = study.signals.consecutive or study.signals.report
-    tests = _statistics(table)
     for axes, (name, signal) in zip(panels, SIGNALS.items(), strict=False):
         axes.set_title(f"{signal.letter}. {signal.title}")
         if table is None or not groups(table, name):
             empty_panel(axes, "needs the study's row signals, with videos that can be measured")
         else:
-            _draw_signal(axes, table, name, {test.method: test for test in tests if test.signal == name})
+            _draw_signal(axes, table, name, {test.method: test for test in tests.shown if test.signal == name})
         tidy(axes)
     panels[5].set_title("F. AUC by compression, mean of methods")
-    _draw_compression(panels[5], study)
+    _draw_compression(panels[5], tests)
     tidy(panels[5])
     return figure
 
@@ -50,20 +56,19 @@ def groups(table: SignalTable, signal: str) -> dict[str, list[float]]:
     return found
 
 
-def compression_aucs(study: Study) -> dict[str, dict[str, list[SignalStatistics]]]:
+def compression_aucs(tests: SignalTests) -> dict[str, dict[str, list[SignalStatistics]]]:
     """By signal and level, the statistics of every method."""
     found: dict[str, dict[str, list[SignalStatistics]]] = {name: {} for name in SIGNALS}
-    for level, table in study.signals.compression.items():
-        for test in _statistics(table):
+    for level, of_level in tests.levels.items():
+        for test in of_level:
             found[test.signal].setdefault(level, []).append(test)
     return found
 
 
-def _statistics(table: SignalTable | None) -> tuple[SignalStatistics, ...]:
-    try:
-        return () if table is None else signal_statistics(table)
-    except ValueError:  # too few videos for any test: the values are drawn without one
-        return ()
+def level_label(level: str, bits_per_pixel: float | None) -> str:
+    """A level's name with the median size of its files, where that was measured."""
+    name = level_name(level)
+    return name if bits_per_pixel is None else f"{name}\n{bits_per_pixel:.2g} bit/pixel"
 
 
 def _draw_signal(axes: Axes, table: SignalTable, name: str, tests: dict[str, SignalStatistics]) -> None:
@@ -106,27 +111,30 @@ def _p(value: float) -> str:
     return "< .001" if value < 0.001 else f"{value:.3f}".replace("0.", ".")
 
 
-def _draw_compression(axes: Axes, study: Study) -> None:
-    levels = list(study.signals.compression)
+def _draw_compression(axes: Axes, tests: SignalTests) -> None:
+    levels = list(tests.levels)
     if not levels:
         empty_panel(axes, "needs the study's row signals-compression")
         return
-    for number, (name, by_level) in enumerate(compression_aucs(study).items()):
+    for number, (name, by_level) in enumerate(compression_aucs(tests).items()):
         for at, level in enumerate(levels):
-            tests = by_level.get(level, [])
-            if not tests:
+            of_level = by_level.get(level, [])
+            if not of_level:
                 continue
             x = at + (number - 2) * 0.12
             # The widest reach of the methods' intervals: an interval of their mean would need their covariance.
             axes.vlines(
-                x, min(test.auc_low for test in tests), max(test.auc_high for test in tests), color=COLOURS[number]
+                x,
+                min(test.auc_low for test in of_level),
+                max(test.auc_high for test in of_level),
+                color=COLOURS[number],
             )
             axes.plot(
-                x, np.mean([test.auc for test in tests]), "o", color=COLOURS[number], markersize=3,
+                x, np.mean([test.auc for test in of_level]), "o", color=COLOURS[number], markersize=3,
                 label=SIGNALS[name].title if at == 0 else "_nolegend_",
             )  # fmt: skip
     axes.axhline(0.5, color=GREY, linestyle=":", label="chance")
-    axes.set_xticks(range(len(levels)), levels)
-    axes.set_ylim(0, 1)
+    axes.set_xticks(range(len(levels)), [level_label(level, tests.bits_per_pixel.get(level)) for level in levels])
+    axes.set_ylim(-0.05, 1.05)  # so that points at the ends are whole
     axes.set_ylabel(f"AUC, outermost {CONFIDENCE:.0%} limits")
     legend_below(axes, 2)

@@ -7,14 +7,15 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from stf_mamba.metrics import CONFIDENCE
-from stf_mamba.plots import BLUE, GREEN, GREY, ORANGE
-from stf_mamba.study.figure_capacity import draw_scatter
+from stf_mamba.plots import GREEN, GREY, ORANGE
+from stf_mamba.study.figure_capacity import KIND_COLOURS, draw_scatter
 from stf_mamba.study.figure_parts import (
     HATCH,
     SMALL,
+    counts_in_words,
     draw_interval,
     empty_panel,
+    interval_words,
     legend_below,
     new_figure,
     row_label,
@@ -56,7 +57,7 @@ def plot_summary(study: Study, claims: Sequence[JudgedClaim]) -> Figure:
     upper, lower = figure.subfigures(2, 1, squeeze=False, height_ratios=[1.2 + 0.16 * rows, 3.0])[:, 0]
     panels = {"A": upper.subplots()} | dict(zip("BC", lower.subplots(1, 2), strict=True))
     panels["A"].set_title("A. finished rows and published numbers by AUC")
-    panels["B"].set_title("B. parameters and AUC")
+    panels["B"].set_title("B. trainable parameters and AUC")
     panels["C"].set_title("C. verdicts, by step")
     _draw_ranking(panels["A"], study)
     draw_scatter(panels["B"], study, tuple(study.finished) or ("v8",), names=False)
@@ -88,8 +89,7 @@ def _draw_ranking(axes: Axes, study: Study) -> None:
     labels = [row_label(study, key, 60) for key in keys]
     for y, key in enumerate(keys):
         estimate = test_of(study, study.finished[key]).auc
-        colour = BLUE if study.finished[key].row.backbone == "supervised CNN" else ORANGE
-        axes.barh(y, estimate.value, 0.7, color=colour)
+        axes.barh(y, estimate.value, 0.7, color=KIND_COLOURS[study.finished[key].row.backbone])
         draw_interval(axes, estimate, y)
     reported = [result for name, result in PUBLISHED.items() if name != "target"]
     for y, result in enumerate(reported, len(keys)):
@@ -98,13 +98,17 @@ def _draw_ranking(axes: Axes, study: Study) -> None:
     axes.axvline(0.5, color=GREY, linestyle=":", label="chance")
     target = PUBLISHED["target"].cross
     axes.axvline(target, color="black", linestyle="--", linewidth=1, label=f"target {target:.2f} (Celeb-DF)")
-    axes.barh(0, 0, color=BLUE, label="supervised CNN")
-    axes.barh(0, 0, color=ORANGE, label="self-supervised ViT")
+    for kind, colour in KIND_COLOURS.items():
+        if any(study.finished[key].row.backbone == kind for key in keys):
+            axes.barh(0, 0, color=colour, label=kind)
     axes.barh(0, 0, color="white", edgecolor=GREY, hatch=HATCH, label="reported")
     axes.set_yticks(range(len(labels)), labels)
     axes.set_ylim(len(labels) - 0.4, -0.6)
     axes.set_xlim(0, 1)
-    axes.set_xlabel(f"AUC of videos ({test_words(study)}; lines: {CONFIDENCE:.0%} interval over people)")
+    part = "cross" if study.settings.cross_dataset else "in_domain"
+    counted = counts_in_words(study, keys, part)
+    lines = interval_words([test_of(study, study.finished[key]).auc for key in keys])
+    axes.set_xlabel(f"AUC ({test_words(study)})\n{counted}; {lines}")
     legend_below(axes, 3)
 
 

@@ -17,7 +17,7 @@ TEMPORAL = "bigru-efficientnet-b0"
 
 def plot_temporal(study: Study) -> Figure:
     """Validation AUC of the recurrent row over its phases, and AUC beside the frame-level row's."""
-    figure = new_figure(study, 3.6)
+    figure = new_figure(study, 4.0)
     left, right = figure.subplots(1, 2)
     left.set_title("a. validation AUC by epoch (thick: mean)")
     right.set_title("b. AUC by data set")
@@ -36,7 +36,7 @@ def plot_temporal(study: Study) -> Figure:
         empty_panel(left, f"needs the row {TEMPORAL}")
     if {TEMPORAL, BASELINE} & set(study.finished):
         draw_bars(right, study, (BASELINE, TEMPORAL))
-        legend_below(right, 2)
+        legend_below(right)
     else:
         empty_panel(right, f"needs the rows {BASELINE} and {TEMPORAL}")
     return figure

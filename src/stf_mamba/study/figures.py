@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import io
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stf_mamba.atomic import write_bytes_atomically
-from stf_mamba.study.claims import judge_claims
+from stf_mamba.study.claims import Claim, judge_claims
 from stf_mamba.study.figure_backbones import plot_backbones
 from stf_mamba.study.figure_capacity import plot_capacity
 from stf_mamba.study.figure_signals import plot_signals
 from stf_mamba.study.figure_summary import plot_summary
 from stf_mamba.study.figure_temporal import plot_temporal
 from stf_mamba.study.results import Study
+from stf_mamba.study.signal_tests import SignalTests, signal_tests
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure
@@ -23,34 +24,43 @@ FORMATS = ("png", "svg", "pdf")
 DPI = 200
 
 
-def save_figures(study: Study, out: Path) -> dict[str, tuple[Path, ...]]:
-    """Draw every figure into the folder ``out``; the same study gives the same bytes. Returns the files by figure."""
+def save_figures(
+    study: Study,
+    out: Path,
+    claims: Sequence[Claim] | None = None,
+    tests: SignalTests | None = None,
+    formats: Sequence[str] = FORMATS,
+) -> dict[str, tuple[Path, ...]]:
+    """Draw every figure into the folder ``out``; the same study gives the same bytes. Returns the files by figure.
+
+    Args:
+        claims, tests: of ``judge_claims`` and ``signal_tests``, where they are at hand.
+    """
+    tests = signal_tests(study) if tests is None else tests
+    claims = judge_claims(study, tests=tests) if claims is None else claims
     out.mkdir(parents=True, exist_ok=True)
-    return {name: save_formats(draw(study), out / name) for name, draw in FIGURES.items()}
+    return {name: save_formats(draw(study, claims, tests), out / name, formats) for name, draw in FIGURES.items()}
 
 
-def save_formats(figure: Figure, path: Path) -> tuple[Path, ...]:
+def save_formats(figure: Figure, path: Path, formats: Sequence[str] = FORMATS) -> tuple[Path, ...]:
     """Write a figure as PNG, SVG and PDF without dates. ``path`` has no suffix."""
     import matplotlib
 
     undated = {"png": {}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
     written = []
     with matplotlib.rc_context({"svg.hashsalt": path.name, "hatch.linewidth": 0.5}):
-        for kind in FORMATS:
+        for kind in formats:
             content = io.BytesIO()
             figure.savefig(content, format=kind, dpi=DPI, metadata=undated[kind])
+            figure.set_layout_engine("none")  # the places found for the first format hold for all
             written.append(write_bytes_atomically(path.with_name(f"{path.name}.{kind}"), content.getbuffer()))
     return tuple(written)
 
 
-def _summary(study: Study) -> Figure:
-    return plot_summary(study, judge_claims(study))
-
-
-FIGURES: dict[str, Callable[[Study], Figure]] = {
-    "figure-1": plot_signals,
-    "figure-2": plot_backbones,
-    "figure-3": plot_temporal,
-    "figure-4": plot_capacity,
-    "figure-5": _summary,
+FIGURES: dict[str, Callable[[Study, Sequence[Claim], SignalTests], Figure]] = {
+    "figure-1": lambda study, claims, tests: plot_signals(study, tests),
+    "figure-2": lambda study, claims, tests: plot_backbones(study),
+    "figure-3": lambda study, claims, tests: plot_temporal(study),
+    "figure-4": lambda study, claims, tests: plot_capacity(study),
+    "figure-5": lambda study, claims, tests: plot_summary(study, claims),
 }

@@ -6,12 +6,18 @@ import os
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from stf_mamba.errors import UsageError
 from stf_mamba.study.cells import Table, study_labels
 from stf_mamba.study.comparison_tables import compared_rows
-from stf_mamba.study.results import Study
+from stf_mamba.study.results import Study, StudySettings
+from stf_mamba.study.signal_tables import tests_of
 from stf_mamba.study.tables import judged_claims, study_tables
+
+if TYPE_CHECKING:
+    from stf_mamba.study.claims import Claim
+    from stf_mamba.study.signal_tests import SignalTests
 
 FORMATS = ("html", "docx", "latex")
 TITLE = "Study of STF-Mamba V8.0"
@@ -19,13 +25,37 @@ GENERATED_WARNING = (
     "The footage of this study was drawn by a program. Its figures show that the study runs; they say nothing about "
     "real deepfakes."
 )
+REPORT_WARNING = (
+    "The protocol “report” repeats the ablation report's way of training and testing with its known faults. Verdicts "
+    "under it show what those faults do; they are no conclusions about detectors."
+)
 # Which table each figure stands under, and what it shows.
 FIGURES = {
-    "figure-1": ("signals", "Forensic signals of real and fake videos, by manipulation method"),
-    "figure-2": ("backbones", "Training curves and AUC of the backbones, frame by frame"),
-    "figure-3": ("temporal", "A temporal model on a weak backbone, by training phase, beside its baseline"),
-    "figure-4": ("capacity", "Trained parameters and AUC"),
-    "figure-5": ("complete", "All configurations by AUC, with reported values marked as such"),
+    "figure-1": (
+        "signals",
+        "Five forensic signals of real and manipulated videos by method, with effect and corrected p (A to E), and "
+        "their AUC by level of compression (F)",
+    ),
+    "figure-2": (
+        "backbones",
+        "Encoders that judge single frames: validation AUC (a) and validation loss less training loss (b) by epoch, "
+        "and AUC on the test videos beside reported values (c)",
+    ),
+    "figure-3": (
+        "temporal",
+        "EfficientNet-B0 with a bidirectional GRU: validation AUC by epoch over both training phases (a), and AUC on "
+        "the test videos beside the frame-level row and reported values (b)",
+    ),
+    "figure-4": (
+        "capacity",
+        "Validation AUC of EfficientNet-B0 and B4 by epoch (a), trainable parameters and AUC of the backbones (b), and "
+        "their AUC by data set beside reported values (c)",
+    ),
+    "figure-5": (
+        "complete",
+        "Finished rows by AUC, with reported values hatched (A), their trainable parameters and AUC (B), and the "
+        "verdicts on the report's claims by step (C)",
+    ),
 }
 
 
@@ -36,12 +66,14 @@ class ReportFigure:
     Attributes:
         table: key of the table it stands under.
         files: the same picture in several formats.
+        study: its study's label, where there are several studies.
     """
 
     name: str
     table: str
     caption: str
     files: tuple[Path, ...]
+    study: str | None = None
 
     def file(self, *suffixes: str) -> Path | None:
         """Its file in the first of these formats that there is."""
@@ -101,7 +133,8 @@ def make_report(studies: Sequence[Study], figures: Path) -> Report:
     labels = study_labels(studies)
     verdicts: dict[str, list[str]] = {}
     compared = [compared_rows(study) for study in studies]
-    judged = [judged_claims(study, found) for study, found in zip(studies, compared, strict=True)]
+    tests = tests_of(studies)
+    judged = [judged_claims(*found) for found in zip(studies, compared, tests, strict=True)]
     for label, claims in zip(labels, judged, strict=True):
         prefix = f"{label}: " if len(studies) > 1 else ""
         for claim in claims:
@@ -112,11 +145,20 @@ def make_report(studies: Sequence[Study], figures: Path) -> Report:
     return Report(
         title=TITLE,
         subtitle=f"Data set: {trained}. Second data set: {crossed}. Protocol: {', '.join(labels)}.",
-        warnings=(GENERATED_WARNING,) if any(one.generated for one in settings) else (),
+        warnings=_warnings(settings),
         verdicts={word: tuple(said) for word, said in sorted(verdicts.items(), key=lambda item: _order(item[0]))},
-        tables=study_tables(studies, compared, judged),
-        figures=_draw(studies, labels, figures),
+        tables=study_tables(studies, compared, judged, tests),
+        figures=_draw(studies, judged, tests, figures),
     )
+
+
+def _warnings(settings: Sequence[StudySettings]) -> tuple[str, ...]:
+    found = []
+    if any(one.generated for one in settings):
+        found.append(GENERATED_WARNING)
+    if any(one.protocol == "report" for one in settings):
+        found.append(REPORT_WARNING)
+    return tuple(found)
 
 
 def _order(verdict: str) -> int:
@@ -124,19 +166,23 @@ def _order(verdict: str) -> int:
     return words.index(verdict) if verdict in words else len(words)
 
 
-def _draw(studies: Sequence[Study], labels: Sequence[str], folder: Path) -> tuple[ReportFigure, ...]:
+def _draw(
+    studies: Sequence[Study], judged: Sequence[Sequence[Claim]], tests: Sequence[SignalTests], folder: Path
+) -> tuple[ReportFigure, ...]:
     from stf_mamba.study.figures import save_figures
 
     drawn = []
-    for place, (study, label) in enumerate(zip(studies, labels, strict=True), start=1):
+    labelled = zip(studies, study_labels(studies), judged, tests, strict=True)
+    for place, (study, label, claims, found) in enumerate(labelled, start=1):
         own = folder if len(studies) == 1 else folder / f"study-{place}"
         own.mkdir(parents=True, exist_ok=True)
-        saved = save_figures(study, own)
+        saved = save_figures(study, own, claims, found)
         for key, (table, caption) in FIGURES.items():
             if saved.get(key):
-                name = f"Figure {key.removeprefix('figure-')}"
-                said = caption if len(studies) == 1 else f"{caption} ({label})"
-                drawn.append(ReportFigure(name, table, said, tuple(saved[key])))
+                number = f"Figure {key.removeprefix('figure-')}"
+                one_of = label if len(studies) > 1 else None
+                name = f"{number} ({one_of})" if one_of else number
+                drawn.append(ReportFigure(name, table, caption, tuple(saved[key]), one_of))
     return tuple(drawn)
 
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from stf_mamba.atomic import write_bytes_atomically
 from stf_mamba.errors import StfError
-from stf_mamba.study.cells import Table
+from stf_mamba.study.cells import Table, column_shares
 
 if TYPE_CHECKING:
     from stf_mamba.study.report import Report, ReportFigure
@@ -19,7 +19,8 @@ if TYPE_CHECKING:
 # The same study gives the same file: no time of writing goes in.
 WRITTEN = datetime(2000, 1, 1, tzinfo=UTC)
 PORTRAIT_MM, LANDSCAPE_MM, MARGIN_MM = (210, 297), (297, 210), 15
-WIDE_COLUMNS = 6
+CELL_MARGIN_MM = 0.7
+SMALL_PT, NORMAL_PT = 7, 8.5
 REPORTED_SHADE = "EDEFF1"
 
 
@@ -56,9 +57,10 @@ def write_docx(report: Report, path: str | os.PathLike[str]) -> Path:
     _turn(document.sections[0], wide=False)
     _opening(document, report)
     for number, table in enumerate(report.tables, start=1):
-        _page_for(document, wide=len(table.columns) > WIDE_COLUMNS)
+        _page_for(document, wide=table.is_wide)
         document.add_heading(table.title, level=1)
-        document.add_paragraph(f"Table {number}. {table.title}", style="Caption")
+        caption = document.add_paragraph(f"Table {number}. {table.title}", style="Caption")
+        caption.paragraph_format.keep_with_next = True
         _table(document, table)
         for note in table.notes:
             document.add_paragraph(note, style="List Bullet")
@@ -104,11 +106,17 @@ def _turn(section: Any, wide: bool) -> None:
 
 def _table(document: Any, table: Table) -> None:
     from docx.oxml import OxmlElement
+    from docx.shared import Emu
 
     if not table.rows:
         document.add_paragraph("not run")
         return
     made = document.add_table(rows=0, cols=len(table.columns), style="Table Grid")
+    made.autofit = False
+    _set_cell_margins(made)
+    widths = [Emu(int(share * _text_width(document))) for share in column_shares(table)]
+    for column, width in zip(made.columns, widths, strict=True):
+        column.width = width
     for place, cells in enumerate((table.columns, *table.rows)):
         row = made.add_row()
         properties = row._tr.get_or_add_trPr()
@@ -116,10 +124,35 @@ def _table(document: Any, table: Table) -> None:
         if place == 0:
             properties.append(OxmlElement("w:tblHeader"))
         for column, (cell, text) in enumerate(zip(row.cells, cells, strict=True)):
-            _write_cell(cell, text, bold=place == 0, reported=column in table.reported_columns)
+            cell.width = widths[column]
+            _write_cell(cell, text, place == 0, column in table.reported_columns, table.is_wide)
 
 
-def _write_cell(cell: Any, text: str, bold: bool, reported: bool) -> None:
+def _set_cell_margins(made: Any) -> None:
+    from docx.oxml import OxmlElement
+    from docx.oxml.ns import qn
+    from docx.shared import Mm
+
+    margins = OxmlElement("w:tblCellMar")
+    for side in ("left", "right"):
+        margin = OxmlElement(f"w:{side}")
+        margin.set(qn("w:w"), str(int(Mm(CELL_MARGIN_MM).twips)))
+        margin.set(qn("w:type"), "dxa")
+        margins.append(margin)
+    properties = made._tbl.tblPr
+    look = properties.find(qn("w:tblLook"))  # the schema wants the margins before it
+    if look is None:
+        properties.append(margins)
+    else:
+        look.addprevious(margins)
+
+
+def _text_width(document: Any) -> int:
+    section = document.sections[-1]
+    return int(section.page_width - section.left_margin - section.right_margin)
+
+
+def _write_cell(cell: Any, text: str, bold: bool, reported: bool, small: bool) -> None:
     from docx.oxml import OxmlElement
     from docx.oxml.ns import qn
     from docx.shared import Pt
@@ -127,7 +160,7 @@ def _write_cell(cell: Any, text: str, bold: bool, reported: bool) -> None:
     paragraph = cell.paragraphs[0]
     paragraph.paragraph_format.space_after = Pt(0)
     run = paragraph.add_run(text)
-    run.font.size, run.bold, run.italic = Pt(7), bold, reported
+    run.font.size, run.bold, run.italic = Pt(SMALL_PT if small else NORMAL_PT), bold, reported
     if reported:
         shade = OxmlElement("w:shd")
         for name, value in (("val", "clear"), ("color", "auto"), ("fill", REPORTED_SHADE)):
@@ -142,9 +175,8 @@ def _figure(document: Any, figure: ReportFigure) -> None:
     if picture is None:
         return
     section = document.sections[-1]
-    width = section.page_width - section.left_margin - section.right_margin
     height = section.page_height - section.top_margin - section.bottom_margin
-    shape = document.add_picture(str(picture), width=Emu(width))
+    shape = document.add_picture(str(picture), width=Emu(_text_width(document)))
     highest = int(0.85 * height)
     if shape.height > highest:
         shape.width, shape.height = Emu(int(shape.width * highest / shape.height)), Emu(highest)

@@ -4,12 +4,15 @@ from __future__ import annotations
 
 import base64
 import os
+import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stf_mamba.atomic import write_text_atomically
 
 if TYPE_CHECKING:
+    from markupsafe import Markup
+
     from stf_mamba.study.report import Report, ReportFigure
 
 MEDIA_TYPES = {".svg": "image/svg+xml", ".png": "image/png"}
@@ -22,8 +25,16 @@ def write_html(report: Report, path: str | os.PathLike[str]) -> Path:
     environment = Environment(
         loader=PackageLoader("stf_mamba"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
     )
+    environment.filters["whole_intervals"] = whole_intervals
     page = environment.get_template("study_report.html.j2").render(report=report, picture=picture_uri)
     return write_text_atomically(path, page)
+
+
+def whole_intervals(text: str) -> Markup:
+    """The text for a page, escaped, with every interval in brackets kept on one line."""
+    from markupsafe import Markup, escape
+
+    return Markup(re.sub(r"\[[^\[\]]+\]", r'<span class="whole">\g<0></span>', str(escape(text))))
 
 
 def picture_uri(figure: ReportFigure) -> str | None:

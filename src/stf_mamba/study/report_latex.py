@@ -1,4 +1,4 @@
-"""A study's tables as LaTeX: one file a table, and one that inputs them all."""
+"""A study's tables and figures as LaTeX: one file a table, and one that inputs them all."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stf_mamba.atomic import write_text_atomically
-from stf_mamba.study.cells import Table
+from stf_mamba.study.cells import Table, column_shares
 
 if TYPE_CHECKING:
-    from stf_mamba.study.report import Report
+    from stf_mamba.study.report import Report, ReportFigure
 
 SPECIAL = {
     "\\": r"\textbackslash{}",
@@ -36,27 +36,51 @@ SPECIAL = {
     "±": r"$\pm$",
     "–": "--",
     "—": "---",
+    "“": "``",
+    "”": "''",
+    "‘": "`",
+    "’": "'",
+    "†": r"\dag{}",
+    "²": r"$^2$",
+    "·": r"$\cdot$",
+    "√": r"$\surd$",
 }
 TEXT_WIDTH = 0.97
 
 
 def write_latex(report: Report, folder: str | os.PathLike[str]) -> Path:
-    """Write a ``.tex`` file for each table and ``tables.tex``, which inputs them. Returns the path of that.
+    """Write a ``.tex`` file for each table and ``tables.tex``, which inputs them with their figures. Returns its path.
 
-    The document needs the packages ``booktabs``, ``longtable`` and ``array``.
+    The document needs the packages that the first line of ``tables.tex`` names, and is built in this folder.
     """
     root = Path(folder)
     root.mkdir(parents=True, exist_ok=True)
     for table in report.tables:
         write_text_atomically(root / f"{table.key}.tex", latex_table(table))
-    lines = [r"% \usepackage{booktabs,longtable,array}"]
+    lines = [r"% \usepackage{booktabs,longtable,array,graphicx,pdflscape}"]
     lines += [rf"\textbf{{{escaped(warning)}}}" + "\n" for warning in report.warnings]
-    lines += [rf"\input{{{table.key}}}" for table in report.tables]
+    for table in report.tables:
+        lines.append(rf"\input{{{table.key}}}")
+        lines += [line for figure in report.figures_of(table) for line in _figure(figure, root)]
     return write_text_atomically(root / "tables.tex", "\n".join(lines) + "\n")
 
 
+def _figure(figure: ReportFigure, root: Path) -> tuple[str, ...]:
+    picture = figure.file(".pdf", ".png")
+    if picture is None:
+        return ()
+    of_study = f" ({figure.study})" if figure.study else ""
+    path = Path(os.path.relpath(picture, root)).as_posix()
+    return (
+        r"\begin{figure}[htbp]\centering",
+        rf"\includegraphics[width=\linewidth,height=0.85\textheight,keepaspectratio]{{{path}}}",
+        rf"\caption{{{escaped(figure.caption + of_study)}}}",
+        r"\end{figure}",
+    )
+
+
 def latex_table(table: Table) -> str:
-    """The table as a ``longtable`` whose head repeats on each page; reported columns are in italics."""
+    """The table as a ``longtable`` whose head repeats, on its side where wide; reported columns are in italics."""
     head = " & ".join(rf"\textbf{{{escaped(name)}}}" for name in table.columns) + r" \\"
     body = [
         " & ".join(
@@ -67,6 +91,7 @@ def latex_table(table: Table) -> str:
         for row in table.rows
     ]
     lines = [
+        *([r"\begin{landscape}"] if table.is_wide else []),
         r"{\scriptsize\setlength{\tabcolsep}{2pt}",
         rf"\begin{{longtable}}{{{column_spec(table)}}}",
         rf"\caption{{{escaped(table.title)}}}\label{{tab:{table.key}}} \\",
@@ -84,19 +109,16 @@ def latex_table(table: Table) -> str:
         r"\end{longtable}",
         *(rf"\noindent {escaped(note)}\par" for note in table.notes),
         "}",
+        *([r"\end{landscape}"] if table.is_wide else []),
     ]
     return "\n".join(lines) + "\n"
 
 
 def column_spec(table: Table) -> str:
     """One paragraph column for each column, as wide as its text asks for within the page."""
-    longest = [
-        max([min(len(name), 14), *(len(row[place]) for row in table.rows)]) for place, name in enumerate(table.columns)
-    ]
-    weights = [min(max(length, 5), 40) for length in longest]
-    shares = [TEXT_WIDTH * weight / sum(weights) for weight in weights]
+    shares = [TEXT_WIDTH * share for share in column_shares(table)]
     return "".join(
-        rf">{{\raggedright\arraybackslash}}p{{\dimexpr {share:.3f}\linewidth-2\tabcolsep\relax}}" for share in shares
+        rf">{{\raggedright\arraybackslash}}p{{\dimexpr {share:.4f}\linewidth-2\tabcolsep\relax}}" for share in shares
     )
 
 

@@ -324,11 +324,15 @@ def prepare_folder(plan: StudyPlan) -> None:
     """Write the settings of a new study, or check that an old one has the same.
 
     Raises:
-        ValueError: folds in the report's way, which had one split.
+        ValueError: folds in the report's way, which had one split, or with a second data set.
         RunError: the folder holds a study of other settings.
     """
     if plan.protocol == "report" and plan.folds is not None:
         raise ValueError(f"folds are {plan.folds} in the report's way, which has one split; expected no folds")
+    if plan.cross is not None and plan.folds is not None:
+        raise ValueError(
+            f"with folds the second data set {plan.cross.name} is never scored; expected none, or no folds"
+        )
     labelled = sorted(
         [entry.record.video_id, entry.record.label, entry.sha256] for entry in plan.manifest.entries if entry.clips
     )

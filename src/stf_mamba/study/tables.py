@@ -17,11 +17,13 @@ from stf_mamba.study.cells import (
     millions,
     no_cross,
     not_run_reason,
+    row_name,
     signed,
     spread,
+    stand_in_notes,
     study_labels,
 )
-from stf_mamba.study.comparison_tables import compared_rows, comparisons_table, variations_table
+from stf_mamba.study.comparison_tables import compared_rows, comparisons_table, protocols_table, variations_table
 from stf_mamba.study.published import (
     PUBLISHED,
     REPORTED_INCONSISTENCIES,
@@ -32,11 +34,18 @@ from stf_mamba.study.published import (
 )
 from stf_mamba.study.results import NOT_RUN, Study, Training
 from stf_mamba.study.rows import BASELINE, ROWS, StudyRow
-from stf_mamba.study.signal_tables import compression_table, signals_table, summarised_signals
+from stf_mamba.study.signal_tables import (
+    compression_change_table,
+    compression_table,
+    signals_table,
+    summarised_signals,
+    tests_of,
+)
 
 if TYPE_CHECKING:
     from stf_mamba.study.claims import Claim
     from stf_mamba.study.comparisons import RowComparison
+    from stf_mamba.study.signal_tests import SignalTests
 
 TEMPORAL = "bigru-efficientnet-b0"
 REPORTED_NOTE = "Columns marked (reported) are published numbers; nothing in them was measured here."
@@ -46,11 +55,12 @@ def study_tables(
     studies: Sequence[Study],
     compared: Sequence[Sequence[RowComparison]] | None = None,
     judged: Sequence[Sequence[Claim]] | None = None,
+    tests: Sequence[SignalTests] | None = None,
 ) -> tuple[Table, ...]:
     """All tables of one study, or of several side by side: claims first, then in the order of the experiments.
 
     Args:
-        compared, judged: comparisons and claims of each study, where they are at hand.
+        compared, judged, tests: comparisons, claims and signal tests of each study, where they are at hand.
 
     Raises:
         ValueError: no study.
@@ -59,19 +69,24 @@ def study_tables(
         raise ValueError("no study to make tables of; give at least one")
     if compared is None:
         compared = [compared_rows(study) for study in studies]
+    if tests is None:
+        tests = tests_of(studies)
     if judged is None:
-        judged = [judged_claims(study, found) for study, found in zip(studies, compared, strict=True)]
+        judged = [judged_claims(*found) for found in zip(studies, compared, tests, strict=True)]
+    both = {"right", "report"} <= {study.settings.protocol for study in studies}
     return (
         claims_table(studies, judged),
         setup_table(studies),
-        signals_table(studies),
-        compression_table(studies),
+        signals_table(studies, tests),
+        compression_table(studies, tests),
+        compression_change_table(studies, tests),
         backbones_table(studies),
         temporal_table(studies),
         capacity_table(studies),
         variations_table(studies, compared),
-        complete_table(studies),
+        complete_table(studies, tests),
         comparisons_table(studies, compared),
+        *((protocols_table(studies),) if both else ()),
     )
 
 
@@ -138,7 +153,7 @@ def backbones_table(studies: Sequence[Study]) -> Table:
         reported = REPORTED_ROWS[row.key]
         rows.append(
             (
-                row.label,
+                row_name(study, row.key),
                 label,
                 *_backbone_cells(study, row.key),
                 decimals(reported.parameters_m, 1),
@@ -148,7 +163,8 @@ def backbones_table(studies: Sequence[Study]) -> Table:
                 decimals(reported.cross),
             )
         )
-    notes = (INTERVAL_NOTE, "Gap: in-domain AUC less that of the second data set.", REPORTED_NOTE)
+    gap_note = "Gap: in-domain AUC less that of the second data set."
+    notes = (INTERVAL_NOTE, gap_note, REPORTED_NOTE, *stand_in_notes(studies))
     return Table("backbones", "Experiment 2: backbones, frame by frame", columns, tuple(rows), notes)
 
 
@@ -192,7 +208,7 @@ def temporal_table(studies: Sequence[Study]) -> Table:
         phases = f"{REPORTED_PHASE_1_BEST:.3f} to {REPORTED_PHASE_2_FIRST:.3f}" if row.key == TEMPORAL else NOT_GIVEN
         rows.append(
             (
-                row.label,
+                row_name(study, row.key),
                 label,
                 *_auc_cells(study, row.key),
                 _over_baseline(study, row.key),
@@ -206,6 +222,7 @@ def temporal_table(studies: Sequence[Study]) -> Table:
         INTERVAL_NOTE,
         "Validation AUC of a phase: mean over all trainings. Jump: first epoch of phase 2 less the best of phase 1.",
         f"{REPORTED_NOTE} Phases: {REPORTED_PHASES_SOURCE}.",
+        *stand_in_notes(studies),
     )
     return Table("temporal", "Experiment 3: a temporal model on weak features", columns, tuple(rows), notes)
 
@@ -260,7 +277,7 @@ def capacity_table(studies: Sequence[Study]) -> Table:
         trained = NOT_RUN if finished is None else millions(finished.result.trainable_parameters)
         rows.append(
             (
-                row.label,
+                row_name(study, row.key),
                 label,
                 trained,
                 *_auc_cells(study, row.key),
@@ -273,6 +290,7 @@ def capacity_table(studies: Sequence[Study]) -> Table:
         INTERVAL_NOTE,
         "Validation loss: mean over all trainings; epochs count from 1.",
         f"{REPORTED_NOTE} {REPORTED_INCONSISTENCIES[0]}",
+        *stand_in_notes(studies),
     )
     return Table("capacity", "Experiment 4: capacity", columns, tuple(rows), notes)
 
@@ -293,7 +311,7 @@ def _losses(training: Training) -> list[float]:
     return [float(value) for value in found if value is not None]
 
 
-def complete_table(studies: Sequence[Study]) -> Table:
+def complete_table(studies: Sequence[Study], tests: Sequence[SignalTests] | None = None) -> Table:
     """Every row in the layout of the report's own complete table."""
     columns = (
         "#",
@@ -311,8 +329,8 @@ def complete_table(studies: Sequence[Study]) -> Table:
     signals = ("1", "Handcrafted signals (5 tests)", "none", "none")
     words: tuple[str, ...] = (NOT_GIVEN, NOT_GIVEN, "All fail at CRF 23")
     rows: list[tuple[str, ...]] = [
-        (*signals, label, "no model", "no model", summarised_signals(study), *words)
-        for study, label in zip(studies, study_labels(studies), strict=True)
+        (*signals, label, "no model", "no model", summarised_signals(found), *words)
+        for label, found in zip(study_labels(studies), tests or tests_of(studies), strict=True)
     ]
     numbers = {key: str(place) for place, key in enumerate(ROWS, start=2)}
     for row, study, label in _each(studies, lambda row: True):
@@ -321,10 +339,10 @@ def complete_table(studies: Sequence[Study]) -> Table:
         if reported is not None:
             words = (decimals(reported.in_domain), decimals(reported.cross), reported.finding)
         state = "finished" if row.key in study.finished else not_run_reason(study, row.key)
-        place = (numbers[row.key], row.label, row.backbone, row.temporal, label)
+        place = (numbers[row.key], row_name(study, row.key), row.backbone, row.temporal, label)
         rows.append((*place, *_auc_cells(study, row.key), state, *words))
     rows += _published_rows()
-    notes = (INTERVAL_NOTE, REPORTED_NOTE, *REPORTED_INCONSISTENCIES)
+    notes = (INTERVAL_NOTE, *stand_in_notes(studies), REPORTED_NOTE, *REPORTED_INCONSISTENCIES)
     return Table("complete", "Complete table", columns, tuple(rows), notes)
 
 
@@ -349,11 +367,13 @@ def claims_table(studies: Sequence[Study], judged: Sequence[Sequence[Claim]] | N
     return Table("claims", "Claims", columns, tuple(rows), ("Each verdict is computed from the study's files.",))
 
 
-def judged_claims(study: Study, compared: Sequence[RowComparison] | None = None) -> tuple[Claim, ...]:
+def judged_claims(
+    study: Study, compared: Sequence[RowComparison] | None = None, tests: SignalTests | None = None
+) -> tuple[Claim, ...]:
     """The claims as this study judges them."""
     from stf_mamba.study.claims import judge_claims
 
-    return judge_claims(study, compared)
+    return judge_claims(study, compared, tests)
 
 
 def _each(studies: Sequence[Study], wanted: Callable[[StudyRow], bool]) -> Iterator[tuple[StudyRow, Study, str]]:
