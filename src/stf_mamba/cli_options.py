@@ -94,7 +94,9 @@ SettingsOption = Annotated[
     str | None, typer.Option("--settings", help="Which clip settings (the beginning of their key), if several.")
 ]
 ClipsOption = Annotated[Path, typer.Option("--clips", help="The folder that stf prepare filled.")]
-EncoderWeightsOption = Annotated[Path | None, typer.Option("--weights", help="Pretrained weights of the encoder.")]
+EncoderWeightsOption = Annotated[
+    Path | None, typer.Option("--weights", help="Pretrained weights of the encoder: a file, or hf:OWNER/NAME@COMMIT.")
+]
 FromScratchOption = Annotated[bool, typer.Option("--from-scratch", help="Start from random values instead.")]
 CacheOption = Annotated[
     Path | None,

@@ -77,7 +77,7 @@ def study(
     ] = None,
     cross: Annotated[str | None, typer.Option("--cross", help="A second prepared data set, never trained on.")] = None,
     weights: Annotated[
-        list[str] | None, typer.Option("--weights", help="ENCODER=FILE; repeat it for several encoders.")
+        list[str] | None, typer.Option("--weights", help="ENCODER=FILE or ENCODER=hf:OWNER/NAME@COMMIT; repeatable.")
     ] = None,
     stand_in: Annotated[
         list[str] | None, typer.Option("--stand-in", help="MEANT=RUN: an encoder in the place of one; repeatable.")
@@ -89,6 +89,7 @@ def study(
     device: DeviceOption = "auto",
 ) -> None:
     """Run the study's rows, or what is missing of them. Run it again to continue after a stop; then stf report."""
+    from stf_mamba.models.hub import local_weights
     from stf_mamba.study.budgets import BUDGETS
     from stf_mamba.study.rows import ROWS, chosen_keys
     from stf_mamba.study.running import StudyPlan, prepare_folder, run_study
@@ -120,7 +121,7 @@ def study(
         seeds=_numbers(seeds),
         folds=folds,
         grouping=grouping.value,
-        weights={name: Path(file) for name, file in _pairs("--weights", weights).items()},
+        weights={name: local_weights(file) for name, file in _pairs("--weights", weights).items()},
         stand_ins=_pairs("--stand-in", stand_in),
         from_scratch=from_scratch,
         protocol=protocol.value,

@@ -61,16 +61,18 @@ def train(
 ) -> None:
     """Train a recipe on prepared clips. Run it again to continue after a stop."""
     from stf_mamba.distributed import is_main
+    from stf_mamba.models.hub import local_weights
     from stf_mamba.recipe import Recipe
     from stf_mamba.training import train as train_recipe
 
     loaded = Recipe.load(recipe)
     _require_cache(cache, cache_storage)
+    found = None if weights is None else local_weights(weights)
     store, manifest = open_clips(clips, dataset, settings)
     chosen = None if split is None else load_split(split, [entry.record for entry in manifest.entries])
     with training_progress() as watcher:
         run = train_recipe(
-            loaded, store, manifest, out, weights, from_scratch, chosen, device, watcher, cache, cache_storage.value
+            loaded, store, manifest, out, found, from_scratch, chosen, device, watcher, cache, cache_storage.value
         )
     best = max(run.history(), key=lambda entry: (entry["validation_auc"], -entry["validation_loss"]))
     if is_main():
@@ -115,6 +117,7 @@ def crossvalidate(
     from stf_mamba.crossvalidation import cross_validate
     from stf_mamba.crossvalidation_figures import compare as compare_results
     from stf_mamba.crossvalidation_figures import plot_cross_validation
+    from stf_mamba.models.hub import local_weights
     from stf_mamba.out_of_fold import CrossValidation
     from stf_mamba.plots import save_figure
     from stf_mamba.recipe import Recipe
@@ -144,7 +147,7 @@ def crossvalidate(
             out,
             folds=folds,
             seeds=drawn,
-            encoder_weights=weights,
+            encoder_weights=None if weights is None else local_weights(weights),
             from_scratch=from_scratch,
             device=device,
             grouping=grouping.value,

@@ -1,0 +1,83 @@
+"""Weights from the Hub, by its own client, from a server of the same answers on this machine."""
+
+import threading
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from stf_mamba.errors import WeightsError
+from stf_mamba.models.hub import local_weights
+
+COMMIT = "0123456789abcdef0123456789abcdef01234567"
+CONTENT = b"weights of a test"
+
+
+class _Hub(BaseHTTPRequestHandler):
+    """Answers for one file of one repository at one commit."""
+
+    asked: list[str]
+
+    def do_HEAD(self):
+        self._answer(b"")
+
+    def do_GET(self):
+        self._answer(CONTENT)
+
+    def _answer(self, body):
+        self.asked.append(self.path)
+        known = self.path == f"/somebody/encoder/resolve/{COMMIT}/model.safetensors"
+        self.send_response(200 if known else 404)
+        if known:
+            self.send_header("ETag", '"5eaf"')
+            self.send_header("X-Repo-Commit", COMMIT)
+        else:
+            self.send_header("X-Error-Code", "EntryNotFound")
+            body = b""
+        self.send_header("Content-Length", str(len(CONTENT)) if known else "0")
+        self.end_headers()
+        self.wfile.write(body)
+
+    def log_message(self, *args):
+        pass
+
+
+@pytest.fixture
+def asked(tmp_path, monkeypatch):
+    """What the client asks a server that runs for this test; its cache is the test's own."""
+    from huggingface_hub import constants
+
+    handler = type("Handler", (_Hub,), {"asked": []})
+    server = ThreadingHTTPServer(("127.0.0.1", 0), handler)
+    threading.Thread(target=server.serve_forever, daemon=True).start()
+    here = f"http://127.0.0.1:{server.server_port}"
+    monkeypatch.setattr(constants, "ENDPOINT", here)
+    monkeypatch.setattr(constants, "HUGGINGFACE_CO_URL_TEMPLATE", here + "/{repo_id}/resolve/{revision}/{filename}")
+    monkeypatch.setattr(constants, "HF_HUB_CACHE", str(tmp_path / "hub"))
+    yield handler.asked
+    server.shutdown()
+    server.server_close()
+
+
+def test_a_file_at_a_commit_is_fetched_once(asked):
+    source = f"hf:somebody/encoder@{COMMIT}"
+    assert local_weights(source).read_bytes() == CONTENT
+    times = len(asked)
+    assert times >= 1
+    assert local_weights(f"{source}:model.safetensors").read_bytes() == CONTENT
+    assert len(asked) == times
+
+
+def test_what_is_not_there_is_an_error_with_the_next_step(asked):
+    with pytest.raises(WeightsError, match="download the file yourself"):
+        local_weights(f"hf:somebody/encoder@{COMMIT}:other.safetensors")
+    assert any("other.safetensors" in path for path in asked)
+
+
+@pytest.mark.parametrize("source", ["hf:somebody/encoder", "hf:somebody/encoder@main", f"hf:encoder@{COMMIT}"])
+def test_only_a_whole_commit_is_a_pinned_revision(source):
+    with pytest.raises(WeightsError, match="40 digits"):
+        local_weights(source)
+
+
+def test_a_path_stays_a_path(tmp_path):
+    assert local_weights(tmp_path / "a.pth") == tmp_path / "a.pth"
