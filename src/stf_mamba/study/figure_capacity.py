@@ -94,14 +94,14 @@ def draw_scatter(axes: Axes, study: Study, keys: Sequence[str], names: bool = Tr
     most = max(0.01, *map(parameters_m, finished))
     axes.set_xlim(-0.06 * most, 1.1 * most)
     axes.xaxis.set_major_locator(MaxNLocator(6, steps=[1, 2, 5, 10]))
-    axes.set_xlabel("trainable parameters (M)")
+    axes.set_xlabel("trainable parameters (M), equal ones side by side")
     axes.set_ylabel(f"AUC ({test_words(study)})")
     tidy(axes)
     legend_below(axes, 3 if names else 2)
 
 
 def beside(values: Sequence[float], apart: float = 0.035) -> list[float]:
-    """The values with those that nearly coincide moved beside each other, by a share ``apart`` of the largest one."""
+    """The values with those that nearly coincide side by side, all within a share ``apart`` of the largest one."""
     step = apart * (max(values) or 1.0)
     moved = [0.0] * len(values)
     order = sorted(range(len(values)), key=values.__getitem__)
@@ -109,7 +109,7 @@ def beside(values: Sequence[float], apart: float = 0.035) -> list[float]:
         group = [at for at in order if values[at] - values[order[0]] < step]
         order = order[len(group) :]
         for place, at in enumerate(group):
-            moved[at] = values[at] + (place - (len(group) - 1) / 2) * step
+            moved[at] = max(0.0, values[at] + ((place + 0.5) / len(group) - 0.5) * step)
     return moved
 
 
