@@ -144,6 +144,18 @@ def test_the_hash_follows_the_normalisation_of_pixels(model):
     assert frozen_sha256(model.encoder) != before
 
 
+def test_what_a_prefix_gathers_is_in_the_hash():
+    kinds = [("cls", 1), ("relations", 1), ("relations", 2)]
+    torch.manual_seed(0)
+    state = VitEncoder("vit_miniature", 0).network.state_dict()
+    hashes = []
+    for token, zoom in kinds:
+        encoder = VitEncoder("vit_miniature", 0, token=token, zoom=zoom)
+        encoder.network.load_state_dict(state)
+        hashes.append(frozen_sha256(encoder))
+    assert len(set(hashes)) == len(kinds)
+
+
 def test_a_convolutional_encoders_hash_knows_its_frozen_stages():
     recipe = dataclasses.replace(a_recipe(), encoder=EncoderRecipe(name="cnn_miniature", trainable_blocks=2))
     encoder = build_detector(recipe).encoder

@@ -26,17 +26,21 @@ class EncoderRecipe:
         trainable_blocks: how many of the last blocks train, together with the final norm; 0 freezes everything.
         blocks: use only so many of the first blocks, with a norm of their own; ``None`` uses all.
         token: what a frame's embedding is: the class token, the mean of the patch tokens, both side by side, or the
-            patches' means over the middle of the crop and over the ring around it (``zones``).
+            patches' means over the middle of the crop and over the ring around it (``zones``), or what tells these
+            and the margin apart after every block of a frozen network (``relations``).
+        zoom: for ``relations``, how many times the crop is enlarged; the network sees it in zoom × zoom tiles.
     """
 
     name: str = "dinov2_vitb14"
     trainable_blocks: int = 2
     blocks: int | None = None
-    token: Literal["cls", "patches", "both", "zones"] = "cls"
+    token: Literal["cls", "patches", "both", "zones", "relations"] = "cls"
+    zoom: int = 1
 
     def __post_init__(self) -> None:
         _require(self.trainable_blocks >= 0, "encoder.trainable_blocks", self.trainable_blocks, "0 or more")
         _require(self.blocks is None or self.blocks >= 1, "encoder.blocks", self.blocks, "1 or more, or left out")
+        _require(1 <= self.zoom <= 8, "encoder.zoom", self.zoom, "from 1 to 8")
 
 
 @dataclass(frozen=True)

@@ -157,6 +157,7 @@ def test_the_seed_decides_the_initial_values():
         (Recipe(encoder=EncoderRecipe("vgg")), "encoder: unknown encoder 'vgg'"),
         (Recipe(encoder=EncoderRecipe("vit_miniature", 9)), "cannot train 9"),
         (Recipe(encoder=EncoderRecipe("vit_miniature", 1, blocks=9)), "encoder: vit_miniature has 4 blocks"),
+        (Recipe(encoder=EncoderRecipe("vit_miniature", 1, token="relations")), "encoder: relations are of a frozen"),
         (Recipe(encoder=EncoderRecipe("resnet50", 1, token="both")), "encoder: resnet50 is convolutional"),
         (Recipe(temporal=TemporalRecipe("lstm")), "temporal.mixer is 'lstm', expected one of hydra"),
         (Recipe(temporal=TemporalRecipe("hydra", 1, 48)), "temporal: head_size 64 must divide"),

@@ -5,7 +5,7 @@ import torch
 import torch.nn.functional as F
 
 from stf_mamba.models.detector import count_parameters
-from stf_mamba.models.encoders import ENCODERS, VitEncoder
+from stf_mamba.models.encoders import ENCODERS, VitEncoder, relation_weights, zone_weights
 
 # Counted from the published architectures: width, all parameters without classifier, last two blocks and final norm.
 PUBLISHED = {
@@ -102,6 +102,79 @@ def test_zones_average_the_middle_and_the_ring_around_it():
     assert short.width == 192
 
 
+def normalised_grid(encoder, frames, blocks):
+    """Layer-normalised patches (N, 7, 7, D) after so many of timm's blocks."""
+    tokens = timms_tokens(encoder, frames, blocks)
+    return F.layer_norm(tokens, (96,))[:, 1:].unflatten(1, (7, 7))
+
+
+def relations_by_slices(grid, middle, inside):
+    """Ring less middle, ring less margin and upper less lower half of the middle, (N, 3, D), of a grid whose middle and
+    box of middle and ring reach from these indices to their mirror images."""
+    side = grid.shape[1]
+    core, box = (grid[:, edge : side - edge, edge : side - edge] for edge in (middle, inside))
+    patches = [(side - 2 * edge) ** 2 for edge in (middle, inside)]
+    ring = (box.sum((1, 2)) - core.sum((1, 2))) / (patches[1] - patches[0])
+    margin = (grid.sum((1, 2)) - box.sum((1, 2))) / (side**2 - patches[1])
+    half = core.shape[1] // 2  # the row at the centre, if there is one, is in neither half
+    upper, lower = core[:, :half].mean((1, 2)), core[:, -half:].mean((1, 2))
+    return torch.stack([ring - core.mean((1, 2)), ring - margin, upper - lower], 1)
+
+
+@pytest.mark.parametrize("blocks", [None, 3])
+def test_relations_tell_the_parts_of_a_crop_apart_after_every_block(blocks):
+    encoder = VitEncoder("vit_miniature", 0, blocks, token="relations").eval()
+    frames = torch.rand(2, 3, 224, 224)
+    depth = blocks or 4
+    with torch.no_grad():
+        found = [relations_by_slices(normalised_grid(encoder, frames, block + 1), 2, 1) for block in range(depth)]
+        expected = torch.cat(found, 1)  # (2, 3 · depth, 96)
+        torch.testing.assert_close(encoder.prefix(frames), expected, atol=1e-5, rtol=1e-5)
+        torch.testing.assert_close(encoder(frames), expected.flatten(1), atol=1e-5, rtol=1e-5)
+    assert encoder.width == 3 * depth * 96
+
+
+def test_relations_of_an_enlarged_crop_see_it_in_tiles():
+    encoder = VitEncoder("vit_miniature", 0, token="relations", zoom=2).eval()
+    frames = torch.randint(0, 256, (2, 3, 224, 224), dtype=torch.uint8)
+    large = F.interpolate(frames / 255, size=(448, 448), mode="bicubic", align_corners=False).clamp(0, 1)
+    halves = (slice(0, 224), slice(224, 448))
+    with torch.no_grad():
+        grids = [
+            torch.cat(
+                [torch.cat([normalised_grid(encoder, large[:, :, y, x], n) for x in halves], 2) for y in halves], 1
+            )
+            for n in range(1, 5)
+        ]
+        expected = torch.cat([relations_by_slices(grid, 3, 1) for grid in grids], 1)
+        torch.testing.assert_close(encoder.prefix(frames), expected, atol=1e-5, rtol=1e-5)
+
+
+def test_relations_stay_exact_under_autocast():
+    encoder = VitEncoder("vit_miniature", 0, token="relations").eval()
+    frames = torch.rand(1, 3, 224, 224)
+    with torch.autocast("cpu", dtype=torch.bfloat16):
+        rounded = encoder(frames)
+    assert torch.equal(rounded, encoder(frames))
+
+
+def test_what_the_whole_picture_shares_is_in_no_relation():
+    weights = relation_weights(14, 14)
+    torch.testing.assert_close(weights.sum(1), torch.zeros(3), atol=1e-6, rtol=0)
+    ring, middle = zone_weights(14, 14)[1], zone_weights(14, 14)[0]
+    torch.testing.assert_close(weights[0], ring - middle)
+    assert torch.equal(weights[1] > 0, ring > 0)
+    assert torch.equal(weights[2] != 0, middle > 0)
+    assert torch.equal(weights[2].view(14, 14), -weights[2].view(14, 14).flip(0))
+
+
+def test_relations_are_of_frozen_networks_and_the_zoom_is_of_relations():
+    with pytest.raises(ValueError, match="and 1 of them would train; set trainable_blocks to 0"):
+        VitEncoder("vit_miniature", 1, token="relations")
+    with pytest.raises(ValueError, match="zoom is 2 with the token 'zones'"):
+        VitEncoder("vit_miniature", 0, token="zones", zoom=2)
+
+
 def test_the_last_block_alone_for_the_class_token_equals_the_whole_block():
     encoder = VitEncoder("vit_miniature", 2).train()
     tokens = encoder.prefix(torch.rand(2, 3, 224, 224))
@@ -131,7 +204,7 @@ def test_wrong_arguments_are_named():
         VitEncoder("vit_miniature", 3, blocks=2)
     with pytest.raises(ValueError, match="has 4 blocks, cannot use the first 5"):
         VitEncoder("vit_miniature", 0, blocks=5)
-    with pytest.raises(ValueError, match="unknown token 'mean'; known: cls, patches, both, zones"):
+    with pytest.raises(ValueError, match="unknown token 'mean'; known: cls, patches, both, zones, relations"):
         VitEncoder("vit_miniature", 0, token="mean")
 
 

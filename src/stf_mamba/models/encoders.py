@@ -10,16 +10,19 @@ from dataclasses import dataclass
 from typing import Literal, cast, get_args
 
 import torch
+import torch.nn.functional as F
 from torch import Tensor
 
 from stf_mamba.models.cnn_encoders import CNN_ENCODERS, CnnEncoder
 from stf_mamba.models.frame_encoder import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, FrameEncoder
 from stf_mamba.models.last_block import cls_only_block
+from stf_mamba.models.tiles import enlarged_tiles, joined_patches
 from stf_mamba.recipe import EncoderRecipe
 
-Token = Literal["cls", "patches", "both", "zones"]
+Token = Literal["cls", "patches", "both", "zones", "relations"]
 TOKENS = get_args(Token)
 MIDDLE_REACH, RING_REACH = 0.5, 0.8  # from the centre of a crop (0) to its edge (1)
+RELATIONS = 3  # rows of ``relation_weights``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -78,15 +81,15 @@ def build_encoder(recipe: EncoderRecipe) -> FrameEncoder:
     """The encoder that a recipe describes, with random values.
 
     Raises:
-        ValueError: unknown name, more blocks than the network has, or ``blocks`` and ``token`` asked of a network
-            without them.
+        ValueError: unknown name, more blocks than the network has, ``blocks`` and ``token`` asked of a network
+            without them, or what ``VitEncoder`` cannot combine.
     """
     if recipe.name not in CNN_ENCODERS:
-        return VitEncoder(recipe.name, recipe.trainable_blocks, recipe.blocks, recipe.token)
-    if recipe.blocks is not None or recipe.token != "cls":
+        return VitEncoder(recipe.name, recipe.trainable_blocks, recipe.blocks, recipe.token, recipe.zoom)
+    if recipe.blocks is not None or recipe.token != "cls" or recipe.zoom != 1:
         raise ValueError(
             f"{recipe.name} is convolutional: it has no tokens to choose from and runs whole; leave out blocks "
-            f"(is {recipe.blocks}) and token (is {recipe.token!r})"
+            f"(is {recipe.blocks}), token (is {recipe.token!r}) and zoom (is {recipe.zoom})"
         )
     return CnnEncoder(recipe.name, recipe.trainable_blocks)
 
@@ -104,19 +107,26 @@ class VitEncoder(FrameEncoder):
             the published one is made for the last block's output. ``None`` builds all, with the published norm.
         token: the embedding: the class token, the mean of the patch tokens, both side by side in this order, or
             ``zones``: the mean of the patches over the middle of the crop, where the face is, and that over the ring
-            around them, where a swap is blended in.
+            around them, where a swap is blended in. ``relations`` are three differences of means of layer-normalised
+            patches after every block, ``relation_weights``': what tells the parts of one picture apart, at every
+            depth. They are for frozen networks, whose ``prefix`` then returns them.
+        zoom: for ``relations``, enlarge the crop so many times and let the network see it in zoom × zoom tiles.
 
     Raises:
-        ValueError: unknown name or token, or more (trainable) blocks than the network has.
+        ValueError: unknown name or token, more (trainable) blocks than the network has, trainable blocks with
+            ``relations``, or a zoom without them.
     """
 
     zones: Tensor
 
-    def __init__(self, name: str, trainable_blocks: int, blocks: int | None = None, token: Token = "cls") -> None:
+    def __init__(
+        self, name: str, trainable_blocks: int, blocks: int | None = None, token: Token = "cls", zoom: int = 1
+    ) -> None:
         if name not in VIT_ENCODERS:
             raise ValueError(f"unknown encoder {name!r}; known: {', '.join(ENCODERS)}")
         if token not in TOKENS:
             raise ValueError(f"unknown token {token!r}; known: {', '.join(TOKENS)}")
+        _require_combination(trainable_blocks, token, zoom)
         spec = VIT_ENCODERS[name]
         if blocks is not None and not 1 <= blocks <= spec.blocks:
             raise ValueError(f"{name} has {spec.blocks} blocks, cannot use the first {blocks}")
@@ -124,9 +134,11 @@ class VitEncoder(FrameEncoder):
         super().__init__(name, spec, spec.create_network(depth=depth), depth, trainable_blocks)
         self.blocks = blocks
         self.token = token
+        self.zoom = zoom
         self.crop_px = int(self.network.patch_embed.img_size[0])
         rows, columns = self.network.patch_embed.grid_size
-        self.register_buffer("zones", zone_weights(rows, columns), persistent=False)
+        weights = relation_weights(zoom * rows, zoom * columns) if token == "relations" else zone_weights(rows, columns)
+        self.register_buffer("zones", weights, persistent=False)
         self.train_encoder(True)
 
     @property
@@ -137,7 +149,10 @@ class VitEncoder(FrameEncoder):
     @property
     def width(self) -> int:
         """Size D of an embedding."""
-        return int(self.network.embed_dim) * (2 if self.token in ("both", "zones") else 1)
+        of_a_token = int(self.network.embed_dim)
+        if self.token == "relations":
+            return of_a_token * RELATIONS * len(self.network.blocks)
+        return of_a_token * (2 if self.token in ("both", "zones") else 1)
 
     def train_encoder(self, on: bool) -> None:
         """Let the trainable blocks train, or freeze the whole encoder (a phase with ``encoder_lr = 0``)."""
@@ -147,12 +162,15 @@ class VitEncoder(FrameEncoder):
             self.network.norm.requires_grad_(True)
 
     def prefix(self, frames: Tensor) -> Tensor:
-        """Tokens (N, 1 + patches, width) before the first trainable block.
+        """Tokens (N, 1 + patches, width) before the first trainable block; relations (N, 3 · blocks, width) where
+        the embedding is made of them.
 
         Raises:
             ValueError: another crop size than the network's.
         """
         self.require_crop_size(frames.shape[2], frames.shape[3])
+        if self.token == "relations":
+            return self._relations(frames)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trainable == 0):
             tokens = self.network.patch_embed(self.normalised(frames))
             tokens = self.network.norm_pre(self.network.patch_drop(self.network._pos_embed(tokens)))
@@ -166,6 +184,8 @@ class VitEncoder(FrameEncoder):
 
         Where only the class token is read and the last block trains, that block runs for this token alone.
         """
+        if self.token == "relations":
+            return tokens.flatten(1)  # (N, 3 · blocks, D) -> (N, 3 · blocks · D)
         trained = self.network.blocks[self.first_trainable :]
         cls_only = self.token == "cls" and len(trained) > 0
         for block in trained[:-1] if cls_only else trained:
@@ -181,6 +201,22 @@ class VitEncoder(FrameEncoder):
         mean = patches.mean(1)
         return mean if self.token == "patches" else torch.cat([tokens[:, 0], mean], dim=-1)
 
+    def _relations(self, frames: Tensor) -> Tensor:
+        """Relations (N, 3 · blocks, D) of the patches after every block in turn: small differences, so in float32 also
+        under autocast."""
+        if frames.dtype == torch.uint8:
+            frames = frames.to(self.mean.dtype) / 255
+        rows, columns = self.network.patch_embed.grid_size
+        found = []
+        with torch.no_grad(), torch.autocast(frames.device.type, enabled=False):
+            tokens = self.network.patch_embed(self.normalised(enlarged_tiles(frames, self.zoom)))
+            tokens = self.network.norm_pre(self.network.patch_drop(self.network._pos_embed(tokens)))
+            for block in self.network.blocks:
+                tokens = block(tokens)
+                patches = F.layer_norm(tokens[:, self.network.num_prefix_tokens :], tokens.shape[-1:])
+                found.append(self.zones @ joined_patches(patches, self.zoom, rows, columns))  # (N, 3, D)
+        return torch.cat(found, 1)
+
 
 def zone_weights(rows: int, columns: int) -> Tensor:
     """Weights (2, rows · columns) that average patches over the middle of a crop and over the ring around it.
@@ -188,8 +224,42 @@ def zone_weights(rows: int, columns: int) -> Tensor:
     The middle reaches half way from the crop's centre to its edge, the ring to 0.8 of it: at the margin of 1.3 with
     which faces are cut, the box of the face ends at 0.77. Patches belong where their centres lie.
     """
+    _, reach = _places(rows, columns)
+    return _means_over(reach <= MIDDLE_REACH, (reach > MIDDLE_REACH) & (reach <= RING_REACH))
+
+
+def relation_weights(rows: int, columns: int) -> Tensor:
+    """Weights (3, rows · columns) that give differences of means: the ring less the middle, the ring less the margin
+    outside it, and the upper half of the middle (the eyes) less the lower half (the mouth).
+
+    Each row sums to zero: what the whole picture has in common goes. At least seven rows and columns have patches of
+    every part.
+    """
+    height, reach = _places(rows, columns)
+    middle, margin = reach <= MIDDLE_REACH, reach > RING_REACH
+    means = _means_over(middle, ~(middle | margin), margin, middle & (height < 0), middle & (height > 0))
+    return torch.stack([means[1] - means[0], means[1] - means[2], means[3] - means[4]])
+
+
+def _places(rows: int, columns: int) -> tuple[Tensor, Tensor]:
+    """Height of each patch's centre (rows · columns,) from -1 at the top to 1, and its larger distance from the middle
+    of the crop along either axis, 1 at the edge."""
     y = (torch.arange(rows) + 0.5) / rows * 2 - 1
     x = (torch.arange(columns) + 0.5) / columns * 2 - 1
-    reach = torch.maximum(y.abs()[:, None], x.abs()[None, :]).flatten()  # (rows · columns,)
-    zones = torch.stack([reach <= MIDDLE_REACH, (reach > MIDDLE_REACH) & (reach <= RING_REACH)]).float()
-    return zones / zones.sum(1, keepdim=True)
+    return y[:, None].expand(rows, columns).flatten(), torch.maximum(y.abs()[:, None], x.abs()[None, :]).flatten()
+
+
+def _means_over(*parts: Tensor) -> Tensor:
+    """Weights (parts, patches) that average over the patches of each part (patches,)."""
+    weights = torch.stack(parts).float()
+    return weights / weights.sum(1, keepdim=True)
+
+
+def _require_combination(trainable_blocks: int, token: Token, zoom: int) -> None:
+    if token == "relations" and trainable_blocks > 0:
+        raise ValueError(
+            f"relations are of a frozen network's blocks, and {trainable_blocks} of them would train; "
+            "set trainable_blocks to 0, or take the token 'zones'"
+        )
+    if zoom != 1 and token != "relations":
+        raise ValueError(f"zoom is {zoom} with the token {token!r}; only 'relations' are taken from enlarged crops")
