@@ -99,6 +99,7 @@ _ROWS = (
     StudyRow("v8-block-4", 5, "V8.0 after block 4", VIT, "encoder layer", "block 4"),
     StudyRow("v8-block-8", 5, "V8.0 after block 8", VIT, "encoder layer", "block 8"),
     StudyRow("v8-middle", 5, "V8.0 after block 4, zones, content", VIT, "best found", "block 4, zones, content"),
+    StudyRow("v8-relations", 5, "Relations within enlarged frames, content", VIT, "best found", "relations, zoom 4"),
     StudyRow("v8-trained-0", 5, "V8.0, frozen encoder", VIT, "fine-tuned blocks", "0"),
     StudyRow("v8-trained-4", 5, "V8.0, 4 fine-tuned blocks", VIT, "fine-tuned blocks", "4"),
     StudyRow("gattu", 5, "Gattu's shape: B0 + one-directional Mamba", CNN, published="gattu"),
