@@ -69,5 +69,6 @@ def test_figures_of_histories():
     assert claim_rules.trend(history, "validation_loss") == pytest.approx(0.3)
     assert claim_rules.last_gap(history) == 0.2
     assert claim_rules.jump(history[:2]) is None
+    assert claim_rules.jump([{**epoch, "encoder_lr": 0.0} for epoch in history]) is None  # nothing was unfrozen
     low, high, _ = claim_rules.over_trainings([1.0, 3.0])
     assert (low, high) == (pytest.approx(2 - 12.7062, abs=1e-3), pytest.approx(2 + 12.7062, abs=1e-3))

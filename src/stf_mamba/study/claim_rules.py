@@ -189,9 +189,10 @@ def trend(history: History, field: str) -> float | None:
 
 
 def jump(history: History) -> float | None:
-    """Validation AUC of the second phase's first epoch less that of the first phase's last one."""
+    """Validation AUC of the second phase's first epoch less that of the first phase's last one; ``None`` where nothing
+    of the encoder was unfrozen between them."""
     first, second = ([epoch for epoch in history if epoch["phase"] == phase] for phase in (0, 1))
-    if not first or not second or None in (first[-1]["validation_auc"], second[0]["validation_auc"]):
+    if not first or not second or second[0].get("encoder_lr") == 0 or None in (first[-1]["validation_auc"], second[0]["validation_auc"]):
         return None
     return float(second[0]["validation_auc"] - first[-1]["validation_auc"])
 
