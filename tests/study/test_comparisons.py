@@ -55,3 +55,13 @@ def test_only_common_videos_are_compared(tmp_path, design):
     assert (found.n_real, found.n_fake) == (15, 32)
     nothing = tuple(Predictions(tuple(r for r in p.rows if r.label == 1), p.stamp) for p in b.in_domain)
     assert compare_two("x", a, replace(b, in_domain=nothing), "in-domain", 50) is None
+
+
+def test_rows_of_the_same_recipe_are_not_compared(tmp_path):
+    study = fabricated_study(tmp_path, with_signals=False)
+    rows = dict(study.finished)
+    recipe = replace(rows["v8"].result.recipe, name="v8-mixer-gru", question="Is it another one?")
+    rows["v8-mixer-gru"] = replace(rows["v8-mixer-gru"], result=replace(rows["v8"].result, recipe=recipe))
+    families = [one.family for one in compare_rows(replace(study, finished=rows), 100)]
+    assert "mixer" not in families
+    assert "mixer" in [one.family for one in compare_rows(study, 100)]

@@ -192,9 +192,10 @@ def jump(history: History) -> float | None:
     """Validation AUC of the second phase's first epoch less that of the first phase's last one; ``None`` where nothing
     of the encoder was unfrozen between them."""
     first, second = ([epoch for epoch in history if epoch["phase"] == phase] for phase in (0, 1))
-    if not first or not second or second[0].get("encoder_lr") == 0 or None in (first[-1]["validation_auc"], second[0]["validation_auc"]):
+    if not first or not second or second[0].get("encoder_lr") == 0:
         return None
-    return float(second[0]["validation_auc"] - first[-1]["validation_auc"])
+    before, after = first[-1]["validation_auc"], second[0]["validation_auc"]
+    return None if None in (before, after) else float(after - before)
 
 
 def last_gap(history: History) -> float | None:

@@ -63,13 +63,13 @@ def _variation_cells(study: Study, key: str, compared: Sequence[RowComparison]) 
     return (
         millions(finished.result.parameters),
         measured_auc(finished.result.in_domain),
-        _less_reference(key, "in-domain", compared),
+        _less_reference(study, key, "in-domain", compared),
         cross_auc(study, finished),
-        _less_reference(key, "cross", compared) if finished.result.cross else no_cross(study),
+        _less_reference(study, key, "cross", compared) if finished.result.cross else no_cross(study),
     )
 
 
-def _less_reference(key: str, domain: str, compared: Sequence[RowComparison]) -> str:
+def _less_reference(study: Study, key: str, domain: str, compared: Sequence[RowComparison]) -> str:
     if key == REFERENCE:
         return "reference"
     for found in compared:
@@ -78,7 +78,9 @@ def _less_reference(key: str, domain: str, compared: Sequence[RowComparison]) ->
         if found.domain == domain and (found.a, found.b) == (REFERENCE, key):
             low, high = (None, None) if found.low is None or found.high is None else (-found.high, -found.low)
             return with_interval(-found.difference, low, high, "+")
-    return "not compared"
+    reference = study.finished.get(REFERENCE)
+    same = reference is not None and study.finished[key].result.is_same_as(reference.result)
+    return "the same recipe, as run" if same else "not compared"
 
 
 def comparisons_table(studies: Sequence[Study], compared: Sequence[Sequence[RowComparison]] | None = None) -> Table:
@@ -106,7 +108,8 @@ def comparisons_table(studies: Sequence[Study], compared: Sequence[Sequence[RowC
         for found in some
     ]
     notes = (
-        "Holm's correction is over the comparisons of one family and data set.",
+        "Holm's correction is over the comparisons of one family and data set. Rows that a budget or a stand-in made "
+        "the same recipe are not compared.",
         "Difference: AUC of A less AUC of B on the videos that both scored, with its interval.",
         "Detectable difference: what a test at 0.05 finds with a power of 0.8, uncorrected.",
         "DeLong's test takes videos for independent; the bootstrap draws groups of people.",

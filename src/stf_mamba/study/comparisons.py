@@ -63,14 +63,15 @@ class RowComparison(JsonRecord):
 def compare_rows(study: Study, resamples: int = RESAMPLES) -> tuple[RowComparison, ...]:
     """The declared comparisons of the rows that finished, on the videos that both scored, family after family.
 
-    Pairs with no real or no fake video in common are left out.
+    Pairs with no real or no fake video in common are left out, and those that a budget or a stand-in made the same.
     """
+    rows = study.finished
+    pairs = [(family, rows[a], rows[b]) for family, a, b in declared_comparisons() if a in rows and b in rows]
     found = []
     for domain in DOMAINS:
-        for family, a, b in declared_comparisons():
-            if a in study.finished and b in study.finished:
-                compared = compare_two(family, study.finished[a], study.finished[b], domain, resamples)
-                found += [compared] if compared is not None else []
+        for family, a, b in pairs:
+            compared = None if a.result.is_same_as(b.result) else compare_two(family, a, b, domain, resamples)
+            found += [compared] if compared is not None else []
     return tuple(_corrected(found))
 
 

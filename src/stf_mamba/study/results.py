@@ -18,7 +18,7 @@ from __future__ import annotations
 
 import json
 import os
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
@@ -114,6 +114,11 @@ class RowResult(JsonRecord):
     cross: Measured | None
     trainings: int
     seconds: float
+
+    def is_same_as(self, other: RowResult) -> bool:
+        """Whether both rows ran the same recipe from the same weights, as a budget or a stand-in may make them do."""
+        renamed = replace(other.recipe, name=self.recipe.name, question=self.recipe.question)
+        return (renamed, other.initial_weights, other.seeds) == (self.recipe, self.initial_weights, self.seeds)
 
     @property
     def gap(self) -> float | None:
