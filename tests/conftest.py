@@ -1,8 +1,12 @@
 """Fixtures that more than one test file needs."""
 
+import os
 from pathlib import Path
 
 import pytest
+
+# Two test workers share the cores; threads of their own would wait for each other. Child processes inherit it.
+os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 @pytest.fixture(scope="session")

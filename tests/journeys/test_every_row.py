@@ -2,8 +2,6 @@
 
 from dataclasses import replace
 
-import pytest
-
 from stf_mamba.datasets.miniature import MiniatureSettings
 from stf_mamba.study.budgets import BUDGETS
 from stf_mamba.study.miniature_data import FRAMES, miniature_data
@@ -15,7 +13,6 @@ from stf_mamba.study.signal_runs import run_compression, run_signals
 BUDGET = replace(BUDGETS["miniature"], epochs=1, frames=4, width=32)
 
 
-@pytest.mark.xdist_group("every row")
 def test_every_row_runs_and_every_figure_is_drawn(tmp_path):
     data = miniature_data(tmp_path, replace(MiniatureSettings.tiny(), n_frames=FRAMES + 8))
     plan = StudyPlan(tmp_path, BUDGET, data.store, data.ffpp, cross=data.celebdf, generated=True)

@@ -50,11 +50,11 @@ def runs(stored, place):
             notebook.cells.append(nbformat.from_dict({**cell, "id": f"{cell.id}-again"}))
     # Without folders to look in, the only kernel is that of the running interpreter.
     manager = AsyncKernelManager(kernel_name="python3", kernel_spec_manager=KernelSpecManager(kernel_dirs=[]))
-    NotebookClient(notebook, km=manager, timeout=600, resources={"metadata": {"path": str(place)}}).execute()
+    client = NotebookClient(notebook, km=manager, timeout=600, resources={"metadata": {"path": str(place)}})
+    client.execute(cleanup_kc=True)  # the kernel ends with the notebook
     return notebook.cells[:once], notebook.cells[once:]
 
 
-@pytest.mark.xdist_group("notebook")
 def test_every_cell_runs_and_shows_what_the_study_left(runs, place):
     cells, _ = runs
     study = Study.load(place / "study")
@@ -68,7 +68,6 @@ def test_every_cell_runs_and_shows_what_the_study_left(runs, place):
         assert f">{finished.result.in_domain.auc.value:.3f} " in _html(cells)
 
 
-@pytest.mark.xdist_group("notebook")
 def test_the_five_figures_stand_in_their_order(runs, place):
     cells, _ = runs
     pictures = [output for output in _outputs(cells) if "image/png" in output.get("data", {})]
@@ -79,14 +78,12 @@ def test_the_five_figures_stand_in_their_order(runs, place):
     }
 
 
-@pytest.mark.xdist_group("notebook")
 def test_generated_footage_is_said_first(runs):
     cells, _ = runs
     said = next(cell for cell in cells if cell.id == "data").outputs[0]
     assert "say nothing about real deepfakes" in " ".join(said["text"].split())
 
 
-@pytest.mark.xdist_group("notebook")
 def test_a_second_run_finds_everything_finished(runs, place):
     first, second = (
         re.findall(r"^(\S+): (finished|found finished|not run.*)$", _printed(cells), re.M) for cells in runs

@@ -24,7 +24,6 @@ def plan(tmp_path_factory):
     return StudyPlan(out, budget, data.store, data.ffpp, cross=data.celebdf, generated=True)
 
 
-@pytest.mark.xdist_group("study")
 def test_rows_run_once_and_what_cannot_run_says_why(plan):
     said = {}
     study = run_study(plan, ["frame-dinov2", "v8", "v8-frames-64"], on_row=said.__setitem__)
@@ -44,7 +43,6 @@ def test_rows_run_once_and_what_cannot_run_says_why(plan):
     assert weights.parent.is_dir()
 
 
-@pytest.mark.xdist_group("study")
 def test_another_recipe_or_other_data_never_mix(plan):
     run_study(plan, ["v8"])
     with pytest.raises(RunError, match="another recipe"):
@@ -67,7 +65,6 @@ def test_wrong_arguments_are_wrong_usage(tmp_path, arguments, message):
     assert message in result.output.replace("\n", " ")
 
 
-@pytest.mark.xdist_group("study")
 def test_the_reports_way_is_a_study_of_its_own(plan, tmp_path):
     theirs = replace(plan, out=tmp_path / "report", protocol="report")
     result = run_study(theirs, ["frame-dinov2"]).finished["frame-dinov2"].result
@@ -85,7 +82,6 @@ def test_the_reports_way_is_a_study_of_its_own(plan, tmp_path):
         run_study(replace(theirs, folds=3), ["frame-dinov2"])
 
 
-@pytest.mark.xdist_group("study")
 def test_the_list_shows_what_is_done_and_what_the_rest_takes(plan):
     run_study(plan, ["v8"])
     listed = {one.key: one for one in list_keys(plan, ["signals", "v8", "v8-frames-8", "v8-frames-64"], None)}
