@@ -284,12 +284,23 @@ def _start_worker(root: Path, settings: ClipSettings, face_model: Path | None, p
 
 @contextmanager
 def _sigint_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the end of the block, and never reaches processes that start within it."""
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    """Ctrl-C waits until the end of the block, and never reaches processes that start within it.
+
+    The mask alone is not enough: another thread (of a progress bar, say) may take the signal, and Python would still
+    raise it here.
+    """
+    is_main = threading.current_thread() is threading.main_thread()
+    waiting: list[int] = []
+    handler = signal.signal(signal.SIGINT, lambda number, frame: waiting.append(number)) if is_main else None
+    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        if is_main:
+            signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
+        if waiting:
+            signal.raise_signal(signal.SIGINT)
 
 
 def _die_with(parent: int) -> None:
