@@ -17,7 +17,7 @@ from stf_mamba.cli_options import (
     reports_errors,
 )
 from stf_mamba.errors import UsageError
-from stf_mamba.progress import progress_bar
+from stf_mamba.progress import by_position, progress_bar
 from stf_mamba.records import Outcome
 
 if TYPE_CHECKING:
@@ -88,14 +88,7 @@ def _detector(
 
 def _detect_one(detector: Detector, path: Path) -> Verdict:
     with progress_bar(path.name, None, "s of video searched for faces") as advance:
-        seen_s = 0.0
-
-        def on_progress(time_s: float) -> None:
-            nonlocal seen_s
-            advance(max(0.0, round(time_s - seen_s, 2)), "")
-            seen_s = time_s
-
-        return detector.detect(path, on_progress)
+        return detector.detect(path, by_position(advance))
 
 
 def _print_verdict(path: Path, verdict: Verdict, page: Path) -> None:

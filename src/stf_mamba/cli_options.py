@@ -138,6 +138,20 @@ def wrong_values_are_wrong_usage() -> Iterator[None]:
         raise UsageError(str(error)) from error
 
 
+def whole_numbers(option: str, text: str) -> tuple[int, ...]:
+    """The numbers of an option that takes several.
+
+    Raises:
+        UsageError: something else than whole numbers with commas.
+    """
+    try:
+        return tuple(int(part) for part in text.split(","))
+    except ValueError:
+        raise UsageError(
+            f"{option} is {text!r}, expected whole numbers with commas between them, such as 42,43"
+        ) from None
+
+
 def open_clips(root: Path, name: str | None, settings: str | None) -> tuple[ClipStore, Manifest]:
     """The clips that ``stf prepare`` left in a folder, and the data set that was meant."""
     from stf_mamba.clipstore import ClipStore

@@ -11,7 +11,7 @@ import typer
 from stf_mamba.cli_detection import distinct_stems
 from stf_mamba.cli_options import EXIT_NOT_ANALYSABLE, FaceModelOption, JsonOption, plain, reports_errors
 from stf_mamba.errors import VideoError
-from stf_mamba.progress import progress_bar, stderr
+from stf_mamba.progress import by_position, progress_bar, stderr
 
 if TYPE_CHECKING:
     from stf_mamba.face_detectors import FaceDetector
@@ -66,14 +66,7 @@ def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
 
     settings = ClipSettings(detector.name, sampling="consecutive", window_s=None, clips_per_track=1, tracks=1)
     with progress_bar(path.name, None, "s of video searched for faces") as advance:
-        seen_s = 0.0
-
-        def on_progress(time_s: float) -> None:
-            nonlocal seen_s
-            advance(max(0.0, round(time_s - seen_s, 2)), "")
-            seen_s = time_s
-
-        video, requests = find_clips(path, detector, settings, on_progress)
+        video, requests = find_clips(path, detector, settings, by_position(advance))
     if not requests:
         raise VideoError(f"{path}: {video.reason}")
     track, times_s = requests[0]

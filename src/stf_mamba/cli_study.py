@@ -18,10 +18,11 @@ from stf_mamba.cli_options import (
     load_split,
     open_clips,
     reports_errors,
+    whole_numbers,
     wrong_values_are_wrong_usage,
 )
 from stf_mamba.errors import UsageError
-from stf_mamba.progress import stderr, training_progress
+from stf_mamba.progress import by_position, progress_bar, stderr, training_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -95,21 +96,23 @@ def study(
     from stf_mamba.study.running import StudyPlan, prepare_folder, run_study
 
     keys = chosen_keys(only)
+    size = BUDGETS[budget.value]
+    size = replace(size, trainable_blocks=0) if frozen else size
+    drawn, stand_ins = whole_numbers("--seeds", seeds), _pairs("--stand-in", stand_in)
+    files = _pairs("--weights", weights)
     if list_rows and clips is None and not (out / "study.json").is_file():
-        _list_without_clips(
-            _frozen(BUDGETS[budget.value]) if frozen else BUDGETS[budget.value], stand_in, _numbers(seeds), keys, device
-        )
+        _list_without_clips(size, stand_ins, len(drawn), keys, device)
         return
     if clips is None and budget is not BudgetName.MINIATURE:
         raise UsageError(f"--budget {budget.value} needs prepared clips: give --clips, or --budget miniature")
     if clips is None:
-        plan = _miniature(out)
+        plan = _miniature(out, size)
         plan = plan if folds is None else replace(plan, cross=None)
     else:
         store, manifest = open_clips(clips, dataset, settings)
         plan = StudyPlan(
             out,
-            BUDGETS[budget.value],
+            size,
             store,
             manifest,
             cross=None if cross is None else store.manifest(cross),
@@ -117,12 +120,11 @@ def study(
         )
     plan = replace(
         plan,
-        budget=_frozen(plan.budget) if frozen else plan.budget,
-        seeds=_numbers(seeds),
+        seeds=drawn,
         folds=folds,
         grouping=grouping.value,
-        weights={name: local_weights(file) for name, file in _pairs("--weights", weights).items()},
-        stand_ins=_pairs("--stand-in", stand_in),
+        weights={name: local_weights(file) for name, file in files.items()},
+        stand_ins=stand_ins,
         from_scratch=from_scratch,
         protocol=protocol.value,
         device=device,
@@ -154,27 +156,17 @@ def study(
     typer.echo(f"figures, tables and claims: stf report {out}")
 
 
-def _miniature(out: Path) -> StudyPlan:
-    from stf_mamba.progress import progress_bar
-    from stf_mamba.study.budgets import BUDGETS
+def _miniature(out: Path, budget: Budget) -> StudyPlan:
     from stf_mamba.study.miniature_data import miniature_data
     from stf_mamba.study.running import StudyPlan
 
     with progress_bar("drawing and preparing", None, "videos") as advance:
-        seen = 0
-
-        def on_progress(done: int, total: int) -> None:
-            nonlocal seen
-            advance(done - seen, total=total)
-            seen = done
-
-        data = miniature_data(out, on_progress=on_progress)
-    return StudyPlan(out, BUDGETS["miniature"], data.store, data.ffpp, cross=data.celebdf, generated=True)
+        data = miniature_data(out, on_progress=by_position(advance))
+    return StudyPlan(out, budget, data.store, data.ffpp, cross=data.celebdf, generated=True)
 
 
 def _measure_signals(plan: StudyPlan, keys: list[str], clips: Path) -> None:
     """Experiment 1, where consecutive clips of the same data set are at hand; otherwise a message how to make them."""
-    from stf_mamba.progress import progress_bar
     from stf_mamba.study.rows import COMPRESSION_KEY, SIGNALS_KEY
     from stf_mamba.study.signal_runs import (
         CONSECUTIVE_CLIPS,
@@ -199,12 +191,7 @@ def _measure_signals(plan: StudyPlan, keys: list[str], clips: Path) -> None:
             run_compression(store, source, plan.out, on_video=lambda video_id: advance(1, video_id))
 
 
-def _frozen(budget: Budget) -> Budget:
-    return replace(budget, trainable_blocks=0)
-
-
 def _list(plan: StudyPlan, keys: Sequence[str], clips: Path) -> None:
-    from stf_mamba.progress import progress_bar
     from stf_mamba.study.listing import list_keys
     from stf_mamba.study.signal_runs import consecutive_store
 
@@ -214,21 +201,19 @@ def _list(plan: StudyPlan, keys: Sequence[str], clips: Path) -> None:
 
 
 def _list_without_clips(
-    budget: Budget, stand_in: list[str] | None, seeds: tuple[int, ...], keys: Sequence[str], device: str
+    budget: Budget, stand_ins: dict[str, str], seeds: int, keys: Sequence[str], device: str
 ) -> None:
-    from stf_mamba.progress import progress_bar
     from stf_mamba.study.listing import list_without_clips
 
-    stand_ins = _pairs("--stand-in", stand_in)
     with progress_bar(TIMING, len(keys), "rows") as advance:
-        listed = list_without_clips(budget, stand_ins, len(seeds), keys, device, lambda key: advance(1, key))
+        listed = list_without_clips(budget, stand_ins, seeds, keys, device, lambda key: advance(1, key))
     _print_list(listed)
     corpus = "the miniature's corpus" if budget.name == "miniature" else "the report's sample of 1,700 videos"
     typer.echo(f"No clips were given: costs are for {corpus}, trained once a seed.")
 
 
 def _print_list(listed: Sequence[ListedKey]) -> None:
-    from stf_mamba.study.listing import FINISHED
+    from stf_mamba.study.running import FINISHED
 
     for one in listed:
         typer.echo(f"{one.key:<26} experiment {one.experiment}  {_state(one)}")
@@ -244,7 +229,7 @@ def _print_list(listed: Sequence[ListedKey]) -> None:
 
 
 def _state(listed: ListedKey) -> str:
-    from stf_mamba.study.listing import FINISHED
+    from stf_mamba.study.running import FINISHED
 
     if listed.seconds is None:
         return listed.state
@@ -266,10 +251,3 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
             raise UsageError(f"{option} is {text!r}, expected NAME=VALUE")
         pairs[name] = value
     return pairs
-
-
-def _numbers(text: str) -> tuple[int, ...]:
-    try:
-        return tuple(int(part) for part in text.split(","))
-    except ValueError:
-        raise UsageError(f"--seeds is {text!r}, expected whole numbers with commas, such as 42,43") from None

@@ -27,6 +27,7 @@ from stf_mamba.cli_options import (
     load_split,
     open_clips,
     reports_errors,
+    whole_numbers,
     wrong_values_are_wrong_usage,
 )
 from stf_mamba.errors import UsageError
@@ -130,7 +131,7 @@ def crossvalidate(
         raise UsageError(
             f"{compare} holds out {other.summary.grouping}, this one {grouping.value}; give the same --grouping"
         )
-    drawn = _seeds(seeds)
+    drawn = list(whole_numbers("--seeds", seeds))
     with (
         progress_bar("cross-validating", folds * len(drawn), "trainings") as advance,
         training_progress() as watcher,
@@ -214,15 +215,6 @@ def estimate(
 def _require_cache(cache: Path | None, storage: CacheStorage) -> None:
     if cache is None and storage is not CacheStorage.FLOAT32:
         raise UsageError(f"--cache-storage {storage.value} belongs to a cache; give its folder with --cache")
-
-
-def _seeds(text: str) -> list[int]:
-    try:
-        return [int(part) for part in text.split(",")]
-    except ValueError:
-        raise UsageError(
-            f"--seeds is {text!r}, expected whole numbers with commas between them, such as 42,43"
-        ) from None
 
 
 def _print_summary(summary: Summary) -> None:

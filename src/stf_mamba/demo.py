@@ -16,7 +16,7 @@ from stf_mamba.detection import load_detector
 from stf_mamba.evaluation import Part, entries_of_part, evaluate
 from stf_mamba.metrics import auc
 from stf_mamba.preparation import prepare
-from stf_mamba.progress import progress_bar, training_progress
+from stf_mamba.progress import by_position, progress_bar, training_progress
 from stf_mamba.recipe import (
     DataRecipe,
     EncoderRecipe,
@@ -78,14 +78,7 @@ def run_demo(out: Path, seed: int = 42, settings: MiniatureSettings | None = Non
 
 def _make_corpus(root: Path, settings: MiniatureSettings) -> Miniature:
     with progress_bar("drawing and encoding", None, "videos") as advance:
-        seen = 0
-
-        def on_progress(done: int, total: int) -> None:
-            nonlocal seen
-            advance(done - seen, total=total)
-            seen = done
-
-        return make_miniature(root, settings, on_progress)
+        return make_miniature(root, settings, by_position(advance))
 
 
 def _prepare(records: list[VideoRecord], store: ClipStore, name: str) -> Manifest:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
 from functools import cache
@@ -57,6 +57,18 @@ def progress_bar(what: str, total: float | None, unit: str = "") -> Iterator[Adv
             progress.update(task, advance=amount, note=note, total=total)
 
         yield advance
+
+
+def by_position(advance: Advance) -> Callable[..., None]:
+    """``advance`` for callers that tell how far they are, and perhaps of how much, not by how much they moved."""
+    seen = 0.0
+
+    def on_progress(done: float, total: float | None = None) -> None:
+        nonlocal seen
+        advance(max(0.0, round(done - seen, 2)), total=total)
+        seen = done
+
+    return on_progress
 
 
 @contextmanager

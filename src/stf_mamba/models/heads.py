@@ -127,12 +127,15 @@ class ContentHead(ClipHead):
         """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
         with torch.autocast(embeddings.device.type, enabled=False):
             embeddings = embeddings.float()
-            mean = masked_mean(embeddings, mask).squeeze(1)  # (B, D)
-            logit = self.classifier(self.norm(mean)).squeeze(-1)  # (B,)
+            logit = self.classifier(self.norm(self.pooled(embeddings, mask))).squeeze(-1)  # (B,)
             return ClipOutput(logit, *self.observe(embeddings, mask))
 
+    def pooled(self, embeddings: Tensor, mask: Tensor | None) -> Tensor:
+        """What the map reads of a clip (B, D)."""
+        return masked_mean(embeddings, mask).squeeze(1)
 
-class LastStepHead(ClipHead):
+
+class LastStepHead(ContentHead):
     """A linear map of the last valid frame's embedding, after a ``LayerNorm``.
 
     After a bidirectional mixer this is the step at which the backward direction has seen one frame only: a pooling that
@@ -141,21 +144,12 @@ class LastStepHead(ClipHead):
     Source: the bidirectional GRU of the ablation report's Experiment 3, as it was trained.
     """
 
-    def __init__(self, width: int, epsilon: float = 1e-8) -> None:
-        super().__init__(epsilon)
-        self.norm = nn.LayerNorm(width)
-        self.classifier = nn.Linear(width, 1)
-
-    def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
-        """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
-        with torch.autocast(embeddings.device.type, enabled=False):
-            embeddings = embeddings.float()
-            last = embeddings[:, -1]  # (B, D)
-            if mask is not None:
-                places = torch.arange(mask.shape[1], device=mask.device).where(mask, -1).amax(1)  # (B,)
-                last = embeddings[torch.arange(len(embeddings), device=mask.device), places]  # (B, D)
-            logit = self.classifier(self.norm(last)).squeeze(-1)  # (B,)
-            return ClipOutput(logit, *self.observe(embeddings, mask))
+    def pooled(self, embeddings: Tensor, mask: Tensor | None) -> Tensor:
+        """The last valid embedding of each clip (B, D)."""
+        if mask is None:
+            return embeddings[:, -1]
+        places = torch.arange(mask.shape[1], device=mask.device).where(mask, -1).amax(1)  # (B,)
+        return embeddings[torch.arange(len(embeddings), device=mask.device), places]
 
 
 class FrameMeanHead(ClipHead):

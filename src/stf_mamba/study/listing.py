@@ -16,10 +16,19 @@ from stf_mamba.study.miniature_data import SETTINGS as MINIATURE
 from stf_mamba.study.results import load_row
 from stf_mamba.study.row_costs import Passes, row_seconds
 from stf_mamba.study.rows import COMPRESSION_KEY, ROWS, SIGNALS_KEY
-from stf_mamba.study.running import TEST_PART, VALIDATION_PART, StudyPlan, is_cached, row_state
-from stf_mamba.study.signal_runs import least_compressed
+from stf_mamba.study.running import (
+    FINISHED,
+    READY,
+    TEST_PART,
+    UNFINISHED,
+    VALIDATION_PART,
+    StudyPlan,
+    is_cached,
+    row_state,
+)
+from stf_mamba.study.signal_runs import CONSECUTIVE_CLIPS, least_compressed
 
-FINISHED, READY, UNFINISHED, NO_CLIPS = "finished", "ready", "unfinished", "no clips yet"
+NO_CLIPS = "no clips yet"
 SIGNAL_QUESTIONS = {
     SIGNALS_KEY: "Does any of five handcrafted forensic signals tell swaps from their originals?",
     COMPRESSION_KEY: "What does compression do to the five signals?",
@@ -89,8 +98,7 @@ def list_without_clips(
     if budget.name == "miniature":
         videos = MINIATURE.n_ffpp_identities * (1 + len(MINIATURE.methods))
         crossed = 2 * MINIATURE.n_celebdf_identities * MINIATURE.n_celebdf_takes + MINIATURE.n_youtube_real
-        train = videos * (1 - VALIDATION_PART - TEST_PART)
-        passes = Passes(train, VALIDATION_PART * videos, TEST_PART * videos + crossed, seeds, seeds)
+        passes = _passes_of_split(videos, TEST_PART, crossed, seeds)
     listed = []
     for key in keys:
         if key in ROWS:
@@ -117,9 +125,12 @@ def expected_passes(plan: StudyPlan, recipe: Recipe) -> Passes:
     if plan.split is not None:
         split = plan.split
         return Passes(len(split.train), len(split.validation), len(split.test) + crossed, seeds, seeds)
-    test = 0.0 if plan.protocol == "report" else TEST_PART
-    train = videos * (1 - VALIDATION_PART - test)
-    return Passes(train, VALIDATION_PART * videos, test * videos + crossed, seeds, seeds)
+    return _passes_of_split(videos, 0.0 if plan.protocol == "report" else TEST_PART, crossed, seeds)
+
+
+def _passes_of_split(videos: int, test_part: float, crossed: int, seeds: int) -> Passes:
+    train = videos * (1 - VALIDATION_PART - test_part)
+    return Passes(train, VALIDATION_PART * videos, test_part * videos + crossed, seeds, seeds)
 
 
 def _listed_row(plan: StudyPlan, key: str) -> ListedKey:
@@ -144,7 +155,7 @@ def _listed_signals(plan: StudyPlan, key: str, consecutive: ClipStore | None) ->
     if key == COMPRESSION_KEY and consecutive is not None:
         videos = len(least_compressed(consecutive, plan.manifest.name).entries)
     if consecutive is None:
-        state = f"no consecutive clips of {plan.manifest.name}; stf prepare --sampling consecutive"
+        state = f"no consecutive clips of {plan.manifest.name}; {CONSECUTIVE_CLIPS}"
     elif measured and min(measured) >= videos:
         state = FINISHED
     else:

@@ -37,6 +37,7 @@ from stf_mamba.training_reports import Watcher
 from stf_mamba.video import sha256_of
 
 VALIDATION_PART, TEST_PART = 0.2, 0.2
+FINISHED, READY, UNFINISHED = "finished", "ready", "unfinished"
 REPORT_VIDEOS = 1300  # at which the report kept 50 real and 50 fake videos for validation
 
 
@@ -115,9 +116,9 @@ def row_state(plan: StudyPlan, row: StudyRow) -> str:
     """``finished``, ``unfinished``, ``ready``, or why the row cannot be run."""
     place = plan.out / "rows" / row.key
     if _is_finished(place, plan, row):
-        return "finished"
+        return FINISHED
     obstacle = _obstacle(plan, row)
-    return obstacle or ("unfinished" if place.exists() else "ready")
+    return obstacle or (UNFINISHED if place.exists() else READY)
 
 
 def _run_row(plan: StudyPlan, row: StudyRow, watcher: Watcher) -> str:
@@ -136,7 +137,7 @@ def _run_row(plan: StudyPlan, row: StudyRow, watcher: Watcher) -> str:
         _write(place / "not-run.json", {"reason": obstacle})
         return f"not run: {obstacle}"
     (place / "not-run.json").unlink(missing_ok=True)
-    return "finished"
+    return FINISHED
 
 
 def _is_finished(place: Path, plan: StudyPlan, row: StudyRow) -> bool:
