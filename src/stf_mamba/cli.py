@@ -60,7 +60,7 @@ def demo(
 
 @reports_errors
 def weights(
-    file: Annotated[Path | None, typer.Argument(help="A weights file to check.")] = None,
+    file: Annotated[Path | None, typer.Argument(help="Weights to check: a file, or package:NAME.")] = None,
     encoder: Annotated[str | None, typer.Option("--encoder", help="The encoder that it should fit.")] = None,
 ) -> None:
     """List the encoders, or check that a weights file fits one, strictly."""
@@ -73,10 +73,12 @@ def weights(
     if encoder not in ENCODERS:
         raise UsageError(f"--encoder is {encoder!r}; name one of {', '.join(ENCODERS)}")
     from stf_mamba.models.encoders import build_encoder
+    from stf_mamba.models.weight_sources import local_weights
     from stf_mamba.models.weights import load_encoder_weights
     from stf_mamba.recipe import EncoderRecipe
     from stf_mamba.video import sha256_of
 
+    file = local_weights(file)
     load_encoder_weights(build_encoder(EncoderRecipe(encoder, trainable_blocks=0)), file)
     typer.echo(f"{file} fits {encoder}; sha256 {sha256_of(file)}")
 

@@ -95,7 +95,8 @@ SettingsOption = Annotated[
 ]
 ClipsOption = Annotated[Path, typer.Option("--clips", help="The folder that stf prepare filled.")]
 EncoderWeightsOption = Annotated[
-    Path | None, typer.Option("--weights", help="Pretrained weights of the encoder: a file, or hf:OWNER/NAME@COMMIT.")
+    Path | None,
+    typer.Option("--weights", help="Pretrained weights of the encoder: a file, package:NAME, or hf:OWNER/NAME@COMMIT."),
 ]
 FromScratchOption = Annotated[bool, typer.Option("--from-scratch", help="Start from random values instead.")]
 CacheOption = Annotated[

@@ -78,7 +78,8 @@ def study(
     ] = None,
     cross: Annotated[str | None, typer.Option("--cross", help="A second prepared data set, never trained on.")] = None,
     weights: Annotated[
-        list[str] | None, typer.Option("--weights", help="ENCODER=FILE or ENCODER=hf:OWNER/NAME@COMMIT; repeatable.")
+        list[str] | None,
+        typer.Option("--weights", help="ENCODER=FILE, =package:NAME or =hf:OWNER/NAME@COMMIT; repeatable."),
     ] = None,
     stand_in: Annotated[
         list[str] | None, typer.Option("--stand-in", help="MEANT=RUN: an encoder in the place of one; repeatable.")
@@ -90,7 +91,7 @@ def study(
     device: DeviceOption = "auto",
 ) -> None:
     """Run the study's rows, or what is missing of them. Run it again to continue after a stop; then stf report."""
-    from stf_mamba.models.hub import local_weights
+    from stf_mamba.models.weight_sources import local_weights
     from stf_mamba.study.budgets import BUDGETS
     from stf_mamba.study.rows import ROWS, chosen_keys
     from stf_mamba.study.running import StudyPlan, prepare_folder, run_study

@@ -62,7 +62,7 @@ def train(
 ) -> None:
     """Train a recipe on prepared clips. Run it again to continue after a stop."""
     from stf_mamba.distributed import is_main
-    from stf_mamba.models.hub import local_weights
+    from stf_mamba.models.weight_sources import local_weights
     from stf_mamba.recipe import Recipe
     from stf_mamba.training import train as train_recipe
 
@@ -118,7 +118,7 @@ def crossvalidate(
     from stf_mamba.crossvalidation import cross_validate
     from stf_mamba.crossvalidation_figures import compare as compare_results
     from stf_mamba.crossvalidation_figures import plot_cross_validation
-    from stf_mamba.models.hub import local_weights
+    from stf_mamba.models.weight_sources import local_weights
     from stf_mamba.out_of_fold import CrossValidation
     from stf_mamba.plots import save_figure
     from stf_mamba.recipe import Recipe

@@ -14,12 +14,18 @@ from stf_mamba.recipe import EncoderRecipe
 PUBLISHED = {
     "efficientnet_b0": (1280, 4_007_548, 9),
     "efficientnet_b4": (1792, 17_548_616, 9),
+    "efficientnet_lite0": (1280, 3_371_008, 9),
+    "efficientnet_lite1": (1280, 4_135_680, 9),
+    "efficientnet_lite2": (1280, 4_811_072, 9),
     "resnet50": (2048, 23_508_032, 5),
     "xception": (2048, 20_806_952, 14),
 }
 PRETRAINING_TAGS = {
     "efficientnet_b0": "efficientnet_b0.ra_in1k",
     "efficientnet_b4": "tf_efficientnet_b4.ap_in1k",
+    "efficientnet_lite0": "tf_efficientnet_lite0.in1k",
+    "efficientnet_lite1": "tf_efficientnet_lite1.in1k",
+    "efficientnet_lite2": "tf_efficientnet_lite2.in1k",
     "resnet50": "resnet50.tv2_in1k",
     "xception": "legacy_xception.tf_in1k",
 }
@@ -49,7 +55,9 @@ def test_pixels_as_the_published_weights_expect_them(name):
     assert (CNN_ENCODERS[name].mean, CNN_ENCODERS[name].std) == (config.mean, config.std)
 
 
-@pytest.mark.parametrize("name", ["efficientnet_b0", "efficientnet_b4", "resnet50", "xception", "cnn_miniature"])
+@pytest.mark.parametrize(
+    "name", ["efficientnet_b0", "efficientnet_b4", "efficientnet_lite0", "resnet50", "xception", "cnn_miniature"]
+)
 def test_equals_timms_own_forward_wherever_it_is_split(name):
     encoder = CnnEncoder(name, 2).eval()
     seen = frames()

