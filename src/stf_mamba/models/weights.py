@@ -108,8 +108,8 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
     state = to_timm_layout(read_state_dict(path))
     network = encoder.network
     target = network.state_dict()
-    if is_efficientnet_pytorch(state):
-        state = to_timm_efficientnet(state, getattr(network, "blocks", ()))
+    if is_efficientnet_pytorch(state) and hasattr(network, "conv_stem"):
+        state = to_timm_efficientnet(state, network.blocks)
     state = {name: tensor for name, tensor in state.items() if not NOT_IN_AN_ENCODER.fullmatch(name)}
     if isinstance(encoder, VitEncoder):
         _resample_positions(state, network)
