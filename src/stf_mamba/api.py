@@ -9,6 +9,8 @@ from stf_mamba import evaluation, training
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
 from stf_mamba.datasets import Dataset, FaceForensics
 from stf_mamba.datasets.splits import Split
+from stf_mamba.faces import FaceSettings
+from stf_mamba.models.weight_sources import local_weights
 from stf_mamba.predictions import Predictions
 from stf_mamba.preparation import manifest_name, prepare
 from stf_mamba.recipe import Recipe
@@ -27,24 +29,27 @@ def train(
     device: str = "auto",
     from_scratch: bool = False,
     jobs: int = 1,
+    size_px: int = 224,
 ) -> Run:
     """Prepare a data set (where that was not done before) and train a recipe on it.
 
     Args:
         data: an adapter such as ``datasets.CelebDF(root)``; a path is read as FaceForensics++ at c23.
         out: the run's folder; an unfinished run there is continued.
-        weights: pretrained weights of the encoder.
+        weights: pretrained weights of the encoder: a file, ``package:NAME`` or ``hf:OWNER/NAME@COMMIT``.
         clips: folder of the prepared clips; ``OUT-clips`` beside the run without it.
         jobs: processes that prepare; with more than one, a script must stand under ``if __name__ == "__main__":``.
+        size_px: side of the face crops; SBI's network takes 380 only.
 
     Raises:
         StfError: as ``preparation.prepare`` and ``training.train``.
     """
-    settings = ClipSettings(frames=recipe.data.frames)
+    pretrained = None if weights is None else local_weights(weights)
+    settings = ClipSettings(frames=recipe.data.frames, faces=FaceSettings(size_px=size_px))
     adapter = FaceForensics(Path(data)) if isinstance(data, str | os.PathLike) else data
     folder = Path(clips) if clips is not None else _clips_beside(Path(out))
     store, manifest = _prepare(adapter, settings, folder, None, jobs)
-    return training.train(recipe, store, manifest, out, weights, from_scratch, split, device)
+    return training.train(recipe, store, manifest, out, pretrained, from_scratch, split, device)
 
 
 def evaluate(
