@@ -10,6 +10,7 @@ from terminal import stf
 from models.test_sbi_checkpoint import drawn_checkpoint, published_features
 from stf_mamba.clipstore import ClipStore
 from stf_mamba.models.encoders import build_encoder
+from stf_mamba.models.weights import save_state_dict
 from stf_mamba.predictions import Predictions
 from stf_mamba.recipe import EncoderRecipe
 
@@ -74,7 +75,7 @@ def test_nothing_to_evaluate_is_said(home):
 def test_weights_of_a_convolutional_encoder_are_checked(tmp_path):
     torch.manual_seed(0)
     path = tmp_path / "miniature.safetensors"
-    save_file(build_encoder(EncoderRecipe("cnn_miniature", trainable_blocks=0)).network.state_dict(), path)
+    save_state_dict(build_encoder(EncoderRecipe("cnn_miniature", trainable_blocks=0)).network.state_dict(), path)
     assert stf("weights", path, "--encoder", "cnn_miniature").stdout.startswith(f"{path} fits cnn_miniature")
     refused = stf("weights", path, "--encoder", "efficientnet_b0")
     assert refused.exit_code == 1
