@@ -237,7 +237,6 @@ def _run(
         ) from None
     except BaseException:
         with _sigint_held_back():
-            executor.shutdown(wait=False, cancel_futures=True)
             workers = multiprocessing.active_children()
             for worker in workers:
                 worker.terminate()
@@ -246,6 +245,8 @@ def _run(
         raise
     finally:
         with _sigint_held_back():
+            # Once, and waiting: after a call that does not wait nothing waits for the executor's own thread any more,
+            # and Python's exit, which wakes it, may find a pipe that it closes at that moment.
             executor.shutdown(cancel_futures=True)
             store.remove_leftovers()
 

@@ -1,6 +1,7 @@
 """What is prepared already is found again without a worker; what changed since is prepared anew."""
 
 import shutil
+import threading
 
 import pytest
 
@@ -42,3 +43,17 @@ def test_a_clip_that_is_gone_is_made_again(again):
     assert summary.reused == len(records) - 1
     assert manifest.entries[0] == lost
     assert store.has(lost.sha256)
+
+
+def test_a_stop_leaves_no_thread_of_the_workers_behind(home, tmp_path):
+    """A thread that still closes its pipes when Python exits ends a clean stop with a traceback."""
+    before = set(threading.enumerate())
+    records = FaceForensics(home.corpus.ffpp_root, "c23").records()
+    settings = ClipStore.open(home.clips).settings
+
+    def stop(record, video):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        prepare(records, ClipStore.create(tmp_path / "clips", settings), "ffpp-c23", jobs=2, on_video=stop)
+    assert set(threading.enumerate()) - before == set()
