@@ -60,7 +60,9 @@ def demo(
 
 @reports_errors
 def weights(
-    file: Annotated[Path | None, typer.Argument(help="Weights to check: a file, or package:NAME.")] = None,
+    file: Annotated[
+        Path | None, typer.Argument(help="Weights to check: a file, package:NAME, or hf:OWNER/NAME@COMMIT.")
+    ] = None,
     encoder: Annotated[str | None, typer.Option("--encoder", help="The encoder that it should fit.")] = None,
 ) -> None:
     """List the encoders, or check that a weights file fits one, strictly."""

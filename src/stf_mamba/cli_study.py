@@ -100,12 +100,13 @@ def study(
     size = BUDGETS[budget.value]
     size = replace(size, trainable_blocks=0) if frozen else size
     drawn, stand_ins = whole_numbers("--seeds", seeds), _pairs("--stand-in", stand_in)
-    files = _pairs("--weights", weights)
+    sources = _pairs("--weights", weights)
     if list_rows and clips is None and not (out / "study.json").is_file():
         _list_without_clips(size, stand_ins, len(drawn), keys, device)
         return
     if clips is None and budget is not BudgetName.MINIATURE:
         raise UsageError(f"--budget {budget.value} needs prepared clips: give --clips, or --budget miniature")
+    encoder_weights = {name: local_weights(source) for name, source in sources.items()}
     if clips is None:
         plan = _miniature(out, size)
         plan = plan if folds is None else replace(plan, cross=None)
@@ -124,7 +125,7 @@ def study(
         seeds=drawn,
         folds=folds,
         grouping=grouping.value,
-        weights={name: local_weights(file) for name, file in files.items()},
+        weights=encoder_weights,
         stand_ins=stand_ins,
         from_scratch=from_scratch,
         protocol=protocol.value,

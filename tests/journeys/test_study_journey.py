@@ -65,6 +65,16 @@ def test_wrong_arguments_are_wrong_usage(tmp_path, arguments, message):
     assert message in result.output.replace("\n", " ")
 
 
+def test_weights_that_are_not_there_are_told_before_anything_is_drawn(tmp_path):
+    weights = "dinov2_vitb14=package:no-such-weights"
+    result = CliRunner().invoke(
+        app, ["study", "--budget", "miniature", "--out", str(tmp_path / "s"), "--weights", weights]
+    )
+    assert result.exit_code == 1
+    assert "pip install no-such-weights" in result.output.replace("\n", " ")
+    assert not (tmp_path / "s").exists()
+
+
 def test_the_reports_way_is_a_study_of_its_own(plan, tmp_path):
     theirs = replace(plan, out=tmp_path / "report", protocol="report")
     result = run_study(theirs, ["frame-dinov2"]).finished["frame-dinov2"].result
