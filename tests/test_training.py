@@ -12,7 +12,7 @@ from stf_mamba.errors import DatasetError, LeakError, RunError, UsageError, Weig
 from stf_mamba.evaluation import evaluate
 from stf_mamba.metrics import auc
 from stf_mamba.models.detector import build_detector
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.runs import Run
 from stf_mamba.training import Watcher, parameter_groups, rate_factor, train
 from stf_mamba.training_data import batches_of_epoch
@@ -81,6 +81,23 @@ def test_learns_flicker_and_keeps_the_best_epoch(prepared, tmp_path):
     assert best["validation_auc"] > 0.9
     assert predictions.stamp["weights_sha256"] == run.weights_sha256()
     assert (run.folder / "curves.png").stat().st_size > 10_000
+
+
+def test_a_content_head_is_standardised_on_the_training_clips_alone(prepared, tmp_path):
+    store, manifest = prepared
+    recipe = replace(RECIPE, head=HeadRecipe("standardised_content"), phases=(PhaseRecipe(1, 0, 0.0, 1e-9),))
+    run = train(recipe, *prepared, tmp_path / "run")
+    model = build_detector(recipe)
+    videos = {entry.record.video_id: entry.sha256 for entry in manifest.entries}
+    measured = []
+    for video_id in run.split.train:
+        for clip in store.video(videos[video_id]).clips:
+            frames = torch.from_numpy(store.frames(videos[video_id], clip).copy()).permute(0, 3, 1, 2)
+            measured.append(model.measured(model.embeddings(frames[None])))
+    measured = torch.cat(measured).detach()
+    trained = run.model(torch.device("cpu")).head
+    torch.testing.assert_close(trained.centre, measured.mean(0), atol=1e-4, rtol=1e-4)
+    torch.testing.assert_close(trained.scale, measured.std(0, correction=0), atol=1e-4, rtol=1e-3)
 
 
 def test_a_stop_in_the_middle_of_an_epoch_changes_nothing(prepared, tmp_path):

@@ -25,7 +25,6 @@ from stf_mamba.clipstore import ClipStore, Manifest
 from stf_mamba.datasets.splits import Split
 from stf_mamba.errors import RunError
 from stf_mamba.models.detector import ClipDetector, build_detector, count_parameters
-from stf_mamba.models.heads import VarianceHead
 from stf_mamba.models.weights import load_encoder_weights, load_model_weights
 from stf_mamba.optimisation import (
     PhaseOptimiser,
@@ -209,22 +208,21 @@ class _Training:
     def _start_fresh(self) -> None:
         items = self._to_standardise()
         if items:
-            head = self.model.head
-            assert isinstance(head, VarianceHead)
-            head.standardise(self._log_variances(items))
+            self.model.head.standardise(self._measured(items))
         distributed.broadcast_module(self.model)
         self._write_state()
 
     def _to_standardise(self) -> list[TrainingItem]:
-        """The items on which the head's log-variance is standardised before anything trains."""
-        return _evenly(self.items, CLIPS_TO_STANDARDISE) if self.model.head.uses_variance else []
+        """The items on which the head is standardised before anything trains."""
+        return _evenly(self.items, CLIPS_TO_STANDARDISE) if self.model.head.standardises else []
 
-    def _log_variances(self, items: Sequence[TrainingItem]) -> Tensor:
+    def _measured(self, items: Sequence[TrainingItem]) -> Tensor:
+        """What the head's ``standardise`` wants of these items."""
         self.model.eval()
         batches = loader(self._inputs, items, in_pieces(range(len(items)), CLIPS_AT_ONCE), self.device)
-        forward = self.model.from_tokens if self.from_tokens else self.model
+        embeddings = self.model.embeddings_of_tokens if self.from_tokens else self.model.embeddings
         with torch.no_grad():
-            return torch.cat([forward(batch.inputs.to(self.device)).log_variance for batch in batches])
+            return torch.cat([self.model.measured(embeddings(batch.inputs.to(self.device))) for batch in batches])
 
     @property
     def _inputs(self) -> Callable[[TrainingItem], Tensor]:

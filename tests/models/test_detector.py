@@ -54,7 +54,7 @@ def test_the_floor_is_not_a_matter_of_course():
 
 def test_gradients_reach_what_trains_and_nothing_else():
     model = build_detector(SMALL)
-    model(torch.randint(0, 256, (2, 5, 3, 224, 224), dtype=torch.uint8)).logit.square().sum().backward()
+    model(torch.randint(0, 256, (2, 5, 3, 224, 224), dtype=torch.uint8)).logit.sub(1).square().sum().backward()
     for name, parameter in model.named_parameters():
         frozen = name.startswith("encoder.network") and not name.startswith(
             ("encoder.network.norm.", "encoder.network.blocks.2.", "encoder.network.blocks.3.")
@@ -92,7 +92,10 @@ def test_every_head_trains_through_the_whole_model(kind):
         encoder=EncoderRecipe("cnn_miniature", 1), temporal=TemporalRecipe("mamba", 1, 64), head=HeadRecipe(kind)
     )
     model = build_detector(recipe)
-    model(torch.randint(0, 256, (2, 3, 3, 64, 64), dtype=torch.uint8)).logit.square().sum().backward()
+    with torch.no_grad():
+        for parameter in model.head.parameters():  # a map that starts at zero passes nothing on in its first step
+            parameter.normal_()
+    model(torch.randint(0, 256, (2, 3, 3, 64, 64), dtype=torch.uint8)).logit.sub(1).square().sum().backward()
     for name, parameter in model.head.named_parameters():
         assert parameter.grad is not None, name
         assert parameter.grad.any(), name

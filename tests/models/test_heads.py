@@ -14,6 +14,7 @@ from stf_mamba.models.heads import (
     ContentHead,
     FrameMeanHead,
     LastStepHead,
+    StandardisedContentHead,
     VarianceContentHead,
     VarianceHead,
     half_squared_chord,
@@ -183,6 +184,36 @@ def test_content_is_a_linear_map_of_the_normalised_mean():
         head.classifier.weight.copy_(torch.tensor([[2.0, 5.0]]))
         head.classifier.bias.fill_(0.5)
     assert head(x).logit.item() == pytest.approx(-2 + 5 + 0.5, abs=1e-4)
+
+
+def test_standardised_content_weighs_numbers_by_their_spread_over_the_training_clips():
+    generator = torch.Generator().manual_seed(3)
+    clips = torch.randn(40, 4, 5, generator=generator) * torch.tensor([9.0, 3.0, 1.0, 0.3, 0.1]) + 2
+    head = StandardisedContentHead(5)
+    assert head(clips).logit.tolist() == [0.0] * 40  # untrained it says nothing of any clip
+    head.standardise(head.measured(clips))
+    mean = clips.mean(1)
+    unit = (mean - mean.mean(1, keepdim=True)) / (mean.var(1, correction=0, keepdim=True) + 1e-5).sqrt()
+    wanted = (unit - unit.mean(0)) / unit.std(0, correction=0)
+    with torch.no_grad():
+        head.classifier.weight.copy_(torch.tensor([[1.0, -2.0, 3.0, 0.5, 4.0]]))
+        head.classifier.bias.fill_(0.25)
+    torch.testing.assert_close(head(clips).logit, wanted @ head.classifier.weight[0] + 0.25, atol=1e-4, rtol=1e-4)
+    # The same relations in a picture of more contrast: another length, the same direction.
+    stronger = (clips - clips.mean((1, 2), keepdim=True)) * 7
+    torch.testing.assert_close(head(stronger).logit, head(clips).logit, atol=1e-2, rtol=1e-3)
+
+
+def test_standardised_content_leaves_numbers_that_do_not_vary_and_refuses_none():
+    head = StandardisedContentHead(3)
+    head.standardise(torch.tensor([[1.0, 5.0, 2.0], [3.0, 5.0, 4.0]]))
+    assert head.centre.tolist() == [2.0, 5.0, 3.0]
+    assert head.scale.tolist() == [1.0, 1.0, 1.0]
+    head.standardise(torch.tensor([[1.0, 5.0, 2.0], [5.0, 5.0, 2.5]]))
+    assert head.scale.tolist() == [2.0, 1.0, 0.25]
+    for bad in (torch.empty(0, 3), torch.full((2, 3), torch.nan)):
+        with pytest.raises(ValueError, match="finite"):
+            head.standardise(bad)
 
 
 def test_last_step_is_a_linear_map_of_the_last_valid_frame():

@@ -39,11 +39,7 @@ class ClipDetector(nn.Module):
         Raises:
             ValueError: wrong rank, no frame, or a clip without a valid frame.
         """
-        if frames.ndim != 5 or frames.shape[2] != 3 or frames.shape[1] == 0:
-            raise ValueError(f"frames must be (B, T, 3, H, W) with T of at least 1, got {tuple(frames.shape)}")
-        _require_valid_frames(mask, frames.shape[:2])
-        embeddings = self.encoder(frames.flatten(0, 1))  # (B·T, D)
-        return self.from_embeddings(embeddings.unflatten(0, frames.shape[:2]), mask)
+        return self.from_embeddings(self.embeddings(frames, mask), mask)
 
     def from_tokens(self, tokens: Tensor, mask: Tensor | None = None) -> ClipOutput:
         """The output for what the encoder's ``prefix`` made of each frame, (B, T, ...): everything that trains.
@@ -51,15 +47,37 @@ class ClipDetector(nn.Module):
         Raises:
             ValueError: a clip without a valid frame.
         """
-        _require_valid_frames(mask, tokens.shape[:2])
-        embeddings = self.encoder.suffix(tokens.flatten(0, 1))  # (B·T, D)
-        return self.from_embeddings(torch.unflatten(embeddings, 0, tokens.shape[:2]), mask)
+        return self.from_embeddings(self.embeddings_of_tokens(tokens, mask), mask)
 
     def from_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
         """The output for frame embeddings (B, T, D): everything after the encoder."""
         output = self.head(self.temporal(self.projection(embeddings), mask), mask)
         assert isinstance(output, ClipOutput)
         return output
+
+    def embeddings(self, frames: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Frame embeddings (B, T, D) of clips, as ``forward`` takes them.
+
+        Raises:
+            ValueError: as ``forward``.
+        """
+        if frames.ndim != 5 or frames.shape[2] != 3 or frames.shape[1] == 0:
+            raise ValueError(f"frames must be (B, T, 3, H, W) with T of at least 1, got {tuple(frames.shape)}")
+        _require_valid_frames(mask, frames.shape[:2])
+        return torch.unflatten(self.encoder(frames.flatten(0, 1)), 0, frames.shape[:2])
+
+    def embeddings_of_tokens(self, tokens: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Frame embeddings (B, T, D) of tokens, as ``from_tokens`` takes them.
+
+        Raises:
+            ValueError: a clip without a valid frame.
+        """
+        _require_valid_frames(mask, tokens.shape[:2])
+        return torch.unflatten(self.encoder.suffix(tokens.flatten(0, 1)), 0, tokens.shape[:2])
+
+    def measured(self, embeddings: Tensor) -> Tensor:
+        """What the head's ``standardise`` wants of clips (B, ...), from frame embeddings (B, T, D)."""
+        return self.head.measured(self.temporal(self.projection(embeddings)))
 
 
 class TemporalStack(nn.Module):

@@ -9,6 +9,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
+SMALLEST_SPREAD = 1e-6  # a number whose standard deviation over the training clips is smaller does not vary
+
 
 class ClipOutput(NamedTuple):
     """What the model says of B clips of T frames.
@@ -29,11 +31,14 @@ class ClipHead(nn.Module):
 
     Attributes:
         epsilon: added to the variance before its logarithm: the variance of a clip of identical frames.
-        uses_variance: whether the logit depends on the log-variance. Such heads have ``standardise``; to the others
-            the log-variance is an observation that does not train.
+        uses_variance: whether the logit depends on the log-variance; to the other heads it is an observation that does
+            not train.
+        standardises: whether the head measures what it reads on training clips before it trains: ``measured`` says
+            what of each clip, ``standardise`` takes it.
     """
 
     uses_variance: ClassVar[bool] = False
+    standardises: ClassVar[bool] = False
 
     def __init__(self, epsilon: float) -> None:
         super().__init__()
@@ -44,6 +49,18 @@ class ClipHead(nn.Module):
         distance = half_squared_chord(embeddings, mask)  # (B, T)
         log_variance = (masked_variance(distance, mask) + self.epsilon).log()  # (B,)
         return log_variance, 1 - distance if mask is None else (1 - distance) * mask
+
+    def measured(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What ``standardise`` wants of each clip (B, ...), in float32. For heads that standardise."""
+        raise NotImplementedError(f"{type(self).__name__} measures nothing")
+
+    def standardise(self, measured: Tensor) -> None:
+        """Centre and scale what the head reads by what was ``measured`` of N training clips (N, ...).
+
+        Raises:
+            ValueError: no clip, or a value that is not finite.
+        """
+        raise NotImplementedError(f"{type(self).__name__} standardises nothing")
 
 
 class VarianceHead(ClipHead):
@@ -60,6 +77,7 @@ class VarianceHead(ClipHead):
     """
 
     uses_variance = True
+    standardises = True
     centre: Tensor
     scale: Tensor
 
@@ -75,16 +93,16 @@ class VarianceHead(ClipHead):
         """Change of the logit per standard deviation of the log-variance; always positive."""
         return F.softplus(self.raw_slope)
 
-    def standardise(self, log_variances: Tensor) -> None:
-        """Centre and scale the line by the log-variances (N,) of the training clips before they are trained on.
+    def measured(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Log-variances (B,)."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            return self.observe(embeddings.float(), mask)[0]
 
-        Raises:
-            ValueError: no clip, or a value that is not finite.
-        """
-        if log_variances.numel() == 0 or not bool(log_variances.isfinite().all()):
-            raise ValueError(f"need finite log-variances of at least one clip, got {log_variances.tolist()}")
-        self.centre.copy_(log_variances.mean())
-        self.scale.copy_(log_variances.std(correction=0).clamp(min=0.1))
+    def standardise(self, measured: Tensor) -> None:
+        """Centre and scale the line by the log-variances (N,) of training clips."""
+        _require_finite_clips(measured)
+        self.centre.copy_(measured.mean())
+        self.scale.copy_(measured.std(correction=0).clamp(min=0.1))
 
     def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
         """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
@@ -133,6 +151,47 @@ class ContentHead(ClipHead):
     def pooled(self, embeddings: Tensor, mask: Tensor | None) -> Tensor:
         """What the map reads of a clip (B, D)."""
         return masked_mean(embeddings, mask).squeeze(1)
+
+
+class StandardisedContentHead(ClipHead):
+    """A linear map of the clip's mean embedding, each of whose numbers is standardised over the training clips.
+
+    The mean is first brought to one length (layer-normalised): what counts is its direction, not how strong everything
+    in a picture is. Then each number is centred and scaled by the training clips (``standardise``), so that those of
+    small spread weigh as much as the others: what a regularised logistic regression does. The map starts at zero.
+    """
+
+    standardises = True
+    centre: Tensor
+    scale: Tensor
+
+    def __init__(self, width: int, epsilon: float = 1e-8) -> None:
+        super().__init__(epsilon)
+        self.classifier = nn.Linear(width, 1)
+        nn.init.zeros_(self.classifier.weight)
+        nn.init.zeros_(self.classifier.bias)
+        self.register_buffer("centre", torch.zeros(width))
+        self.register_buffer("scale", torch.ones(width))
+
+    def measured(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """Mean embeddings of one length (B, D)."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            mean = masked_mean(embeddings.float(), mask).squeeze(1)
+            return F.layer_norm(mean, mean.shape[-1:])
+
+    def standardise(self, measured: Tensor) -> None:
+        """Centre and scale each number by those of training clips (N, D). One that does not vary keeps its size."""
+        _require_finite_clips(measured)
+        spread = measured.std(0, correction=0)
+        self.centre.copy_(measured.mean(0))
+        self.scale.copy_(spread.where(spread > SMALLEST_SPREAD, 1.0))
+
+    def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for embeddings (B, T, D) and an optional mask (B, T), true where a frame is valid."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            standardised = (self.measured(embeddings, mask) - self.centre) / self.scale  # (B, D)
+            logit = self.classifier(standardised).squeeze(-1)
+            return ClipOutput(logit, *self.observe(embeddings.float(), mask))
 
 
 class LastStepHead(ContentHead):
@@ -184,6 +243,7 @@ HEADS: dict[str, Callable[[int, float], ClipHead]] = {
     "variance": lambda width, epsilon: VarianceHead(epsilon),
     "variance+content": VarianceContentHead,
     "content": ContentHead,
+    "standardised_content": StandardisedContentHead,
     "last_step": LastStepHead,
     "frame_mean": FrameMeanHead,
 }
@@ -216,3 +276,8 @@ def masked_variance(values: Tensor, mask: Tensor | None) -> Tensor:
     """Variance over time (B,) of values (B, T), divided by the number of valid frames."""
     deviation = values - masked_mean(values.unsqueeze(-1), mask).squeeze(-1)  # (B, T)
     return masked_mean(deviation.square().unsqueeze(-1), mask).reshape(-1)
+
+
+def _require_finite_clips(measured: Tensor) -> None:
+    if measured.numel() == 0 or not bool(measured.isfinite().all()):
+        raise ValueError(f"need finite values of at least one training clip, got {tuple(measured.shape)}")
