@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from stf_mamba.costs import CostEstimate
     from stf_mamba.out_of_fold import Comparison, FoldPredictions, Summary
     from stf_mamba.recipe import Recipe
+    from stf_mamba.runs import Run
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML), such as one of those in recipes/.")]
 
@@ -75,11 +76,9 @@ def train(
         run = train_recipe(
             loaded, store, manifest, out, found, from_scratch, chosen, device, watcher, cache, cache_storage.value
         )
-    best = max(run.history(), key=lambda entry: (entry["validation_auc"], -entry["validation_loss"]))
     if is_main():
         typer.echo(
-            f"{run.folder}: best epoch {best['epoch'] + 1} of {loaded.epochs}, validation AUC "
-            f"{best['validation_auc']:.4f} on {len(run.split.validation)} videos; "
+            f"{run.folder}: {_outcome_of(run)}; "
             f"{run.environment['trainable_parameters']:,} of {run.environment['parameters']:,} parameters trained"
         )
 
@@ -210,6 +209,20 @@ def estimate(
         typer.echo(json.dumps(result.to_json(), indent=2))
     else:
         _print_estimate(result)
+
+
+def _outcome_of(run: Run) -> str:
+    """What a finished training is worth, by videos whose people it did not train on."""
+    from stf_mamba.metrics import auc
+
+    out_of_fold = run.out_of_fold()
+    if out_of_fold is not None:
+        return f"trained on {len(run.split.train)} videos; out-of-fold {auc(out_of_fold)}"
+    best = max(run.history(), key=lambda entry: (entry["validation_auc"], -entry["validation_loss"]))
+    return (
+        f"best epoch {best['epoch'] + 1} of {run.recipe.epochs}, validation AUC {best['validation_auc']:.4f} on "
+        f"{len(run.split.validation)} videos"
+    )
 
 
 def _require_cache(cache: Path | None, storage: CacheStorage) -> None:

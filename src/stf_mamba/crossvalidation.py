@@ -125,7 +125,8 @@ def cross_validate(
         grouping: ``components`` never cuts linked people apart and resamples components for the intervals; ``people``
             holds out people, leaves what links them to others out of training, and resamples people.
         select: ``best`` scores the epoch with the best AUC on the inner validation videos, ``last`` the last one, in
-            which these videos decide nothing but threshold and scale.
+            which these videos decide nothing but threshold and scale. A recipe whose validation is by folds always
+            keeps the last one, and its out-of-fold scores take the place of the inner validation videos.
         threshold: how the flagging threshold is chosen on the inner validation videos (``choose_threshold``).
         control: real videos of other people, with clips in the same store, for a false-positive rate.
         watcher: follows each training; its messages say which one begins.
@@ -144,7 +145,10 @@ def cross_validate(
         WeightsError, UsageError: as ``train``.
         KeyboardInterrupt: after the running training saved its state.
     """
-    plan = plan_folds(manifest, folds, seeds, recipe.data.validation_fraction, recipe.seed, grouping)
+    by_folds = recipe.data.validation == "folds"
+    select = "last" if by_folds else select
+    fraction = None if by_folds else recipe.data.validation_fraction
+    plan = plan_folds(manifest, folds, seeds, fraction, recipe.seed, grouping)
     if control is not None:
         _require_strangers(control, manifest)
     job = _Job(
@@ -165,13 +169,14 @@ def plan_folds(
     manifest: Manifest,
     folds: int,
     seeds: Sequence[int],
-    validation_fraction: float,
+    validation_fraction: float | None,
     fold_seed: int,
     grouping: Grouping = "components",
 ) -> list[PlannedFold]:
     """The splits of all trainings, seed by seed: a fold as test, the rest as train and inner validation.
 
-    Every part is disjoint from the others in people, donors and files.
+    With ``None`` for the fraction all of the rest trains. Every part is disjoint from the others in people, donors and
+    files.
 
     Raises:
         ValueError: no seeds, one twice, fewer than two folds, or a fraction out of range.
@@ -187,15 +192,18 @@ def plan_folds(
     plan = []
     for seed in seeds:
         for number, fold in enumerate(held_out, start=1):
-            rest = [record for record in records if fold.part_of(record.video_id) == "train"]
-            try:
-                inner = _inner_split(rest, validation_fraction, seed, grouping)
-            except DatasetError as error:
-                raise DatasetError(
-                    f"seed {seed}, fold {number} of {folds}: the videos outside the fold cannot be divided into "
-                    f"training and inner validation. {error}"
-                ) from error
-            split = Split(f"seed-{seed}-{fold.name}", inner.train, inner.validation, fold.validation)
+            inner = fold
+            if validation_fraction is not None:
+                rest = [record for record in records if fold.part_of(record.video_id) == "train"]
+                try:
+                    inner = _inner_split(rest, validation_fraction, seed, grouping)
+                except DatasetError as error:
+                    raise DatasetError(
+                        f"seed {seed}, fold {number} of {folds}: the videos outside the fold cannot be divided into "
+                        f"training and inner validation. {error}"
+                    ) from error
+            inner_validation = () if validation_fraction is None else inner.validation
+            split = Split(f"seed-{seed}-{fold.name}", inner.train, inner_validation, fold.validation)
             require_disjoint(split, records, files)
             plan.append(PlannedFold(seed, number, split))
     return plan
@@ -236,6 +244,9 @@ def _predictions_of(job: _Job, planned: PlannedFold, folds: int) -> FoldPredicti
     missing = [name for name in wanted if not (folder / name).is_file()]
     if missing:
         run = _trained(job, planned, folds)
+        if "validation.csv" in missing and (out_of_fold := run.out_of_fold()) is not None:
+            out_of_fold.save(folder / "validation.csv")
+            missing.remove("validation.csv")
         model, device = _model(job, run, folder), choose_device(job.device)
         tokens_of = None
         if job.cache is not None and job.cache.storage == "float32":  # rounded tokens score nothing

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from stf_mamba.atomic import write_bytes_atomically
 
 if TYPE_CHECKING:
+    from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
     from stf_mamba.records import TrackScore
@@ -21,18 +22,35 @@ BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"
 
 
 def plot_history(history: Sequence[dict[str, Any]], name: str) -> Figure:
-    """Loss, validation AUC and log-variance gap over the epochs of a run, with phase boundaries."""
+    """Loss, validation AUC and log-variance gap over the epochs of a run, with phase boundaries; the loss alone where
+    nothing validated."""
     from matplotlib.figure import Figure
     from matplotlib.ticker import MaxNLocator
 
-    figure = Figure(figsize=(10.5, 3.2), layout="constrained")
-    loss, auc, gap = figure.subplots(1, 3)
+    validated = all(entry["validation_auc"] is not None for entry in history)
+    figure = Figure(figsize=(10.5 if validated else 3.5, 3.2), layout="constrained")
+    panels = figure.subplots(1, 3 if validated else 1, squeeze=False)[0]
     epochs = [entry["epoch"] + 1 for entry in history]
-    loss.plot(epochs, [entry["train_loss"] for entry in history], color=BLUE, marker=".", label="training clips")
-    loss.plot(
-        epochs, [entry["validation_loss"] for entry in history], color=ORANGE, marker=".", label="validation videos"
-    )
-    loss.set_ylabel("loss (nats)")  # with a margin more than the cross entropy
+    panels[0].plot(epochs, [entry["train_loss"] for entry in history], color=BLUE, marker=".", label="training clips")
+    panels[0].set_ylabel("loss (nats)")  # with a margin more than the cross entropy
+    if validated:
+        _draw_validation(history, *panels)
+    for axes in panels:
+        for before, after in pairwise(history):
+            if before["phase"] != after["phase"]:
+                axes.axvline(before["epoch"] + 1.5, color=GREY, linestyle="--", label="phase boundary")
+        axes.set_xlabel("epoch")
+        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+        axes.legend(fontsize=8, frameon=False)
+        axes.spines[["top", "right"]].set_visible(False)
+    figure.suptitle(name)
+    return figure
+
+
+def _draw_validation(history: Sequence[dict[str, Any]], loss: Axes, auc: Axes, gap: Axes) -> None:
+    epochs = [entry["epoch"] + 1 for entry in history]
+    losses = [entry["validation_loss"] for entry in history]
+    loss.plot(epochs, losses, color=ORANGE, marker=".", label="validation videos")
     auc.plot(epochs, [entry["validation_auc"] for entry in history], color=ORANGE, marker=".", label="validation")
     auc.axhline(0.5, color=GREY, linestyle=":", label="chance")
     best = [entry for entry in history if entry["best"]][-1:]
@@ -51,16 +69,6 @@ def plot_history(history: Sequence[dict[str, Any]], name: str) -> Figure:
     gap.plot(epochs, [entry["log_variance_gap"] for entry in history], color=BLUE, marker=".", label="fake − real")
     gap.axhline(0, color=GREY, linestyle=":")
     gap.set_ylabel("log-variance gap (nats)")
-    for axes in (loss, auc, gap):
-        for before, after in pairwise(history):
-            if before["phase"] != after["phase"]:
-                axes.axvline(before["epoch"] + 1.5, color=GREY, linestyle="--", label="phase boundary")
-        axes.set_xlabel("epoch")
-        axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-        axes.legend(fontsize=8, frameon=False)
-        axes.spines[["top", "right"]].set_visible(False)
-    figure.suptitle(name)
-    return figure
 
 
 def plot_consistency(track: TrackScore) -> Figure:

@@ -127,9 +127,12 @@ def describe_step(report: StepReport) -> str:
 
 def describe_epoch(report: EpochReport, epochs: int) -> str:
     """One line about a finished epoch; ``epochs`` is 0 where their number is not known."""
-    of_all = f"/{epochs}" if epochs else ""
-    return (
-        f"epoch {report.epoch + 1:>3}{of_all}  loss {report.train_loss:.4f}  validation loss "
-        f"{report.validation_loss:.4f}  AUC {report.validation_auc:.4f}  log-variance gap "
-        f"{report.log_variance_gap:+.3f}  {report.clips_per_s:.1f} clips/s{'  kept' if report.best else ''}"
-    )
+    line = f"epoch {report.epoch + 1:>3}{f'/{epochs}' if epochs else ''}  loss {report.train_loss:.4f}"
+    for value, text in (
+        (report.validation_loss, "  validation loss {:.4f}"),
+        (report.validation_auc, "  AUC {:.4f}"),
+        (report.log_variance_gap, "  log-variance gap {:+.3f}"),
+    ):
+        line += "" if value is None else text.format(value)
+    kept = report.best and report.validation_auc is not None  # without validation every epoch replaces the one before
+    return f"{line}  {report.clips_per_s:.1f} clips/s{'  kept' if kept else ''}"

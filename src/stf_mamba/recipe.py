@@ -183,7 +183,11 @@ class DataRecipe:
         tracks: ``main`` trains on each video's most prominent face, because a bystander in a manipulated video
             is real under a fake label; ``all`` trains on every face. Evaluation always looks at every face.
         fakes: train on the data set's manipulated clips, on one pseudo-fake of every real clip, or on both.
-        validation_fraction: part of the videos that validates when no split is given.
+        validation: ``part`` sets a part of the videos aside, which chooses the epoch and calibrates the score.
+            ``folds`` lets every video train: each is scored once by a model that saw nobody in it, these scores
+            calibrate, and the last epoch of a training on all of them is kept (``training_folds``). It takes as many
+            trainings as there are folds, and one more.
+        validation_fraction: that part when no split is given, or the size of a fold.
         batch_size: clips of one optimisation step, over all processes together.
         micro_batch: clips that pass the model at once, in one process; their gradients add up to the step's.
             ``None`` passes the whole batch.
@@ -195,6 +199,7 @@ class DataRecipe:
     frames: int = 32
     tracks: Literal["main", "all"] = "main"
     fakes: Literal["real", "pseudo", "both"] = "real"
+    validation: Literal["part", "folds"] = "part"
     validation_fraction: float = 0.2
     batch_size: int = 8
     micro_batch: int | None = None
@@ -210,6 +215,11 @@ class DataRecipe:
         _require(
             0 < self.validation_fraction < 1, "data.validation_fraction", self.validation_fraction, "between 0 and 1"
         )
+
+    @property
+    def folds(self) -> int:
+        """How many folds of about ``validation_fraction`` there are; two at least."""
+        return max(2, round(1 / self.validation_fraction))
 
 
 @dataclass(frozen=True)

@@ -6,9 +6,11 @@ split.json            which video was in which part
 environment.json      versions, device, hashes, parameter counts, the data set's name
 history.json          one entry an epoch
 state.pt              what resuming needs
-weights.safetensors   the best epoch by validation AUC
+weights.safetensors   the best epoch by validation AUC; the last one where no part of the videos validates
 calibration.json      score → probability, fitted on the validation videos; written when the run is complete
 curves.png            loss and validation AUC
+out-of-fold.csv       where every video trains: what models say of it that saw nobody in it (``training_folds``)
+folds/                these models
 """
 
 from __future__ import annotations
@@ -27,6 +29,7 @@ from stf_mamba.datasets.splits import Split
 from stf_mamba.errors import RunError
 from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.models.weights import load_model_weights
+from stf_mamba.predictions import Predictions
 from stf_mamba.recipe import Recipe
 from stf_mamba.video import sha256_of
 
@@ -66,8 +69,21 @@ class Run:
 
     @property
     def weights_path(self) -> Path:
-        """Where the best epoch's weights lie."""
+        """Where the kept epoch's weights lie."""
         return self.folder / "weights.safetensors"
+
+    @property
+    def out_of_fold_path(self) -> Path:
+        """Where a run that trains on every video keeps their out-of-fold scores."""
+        return self.folder / "out-of-fold.csv"
+
+    def out_of_fold(self) -> Predictions | None:
+        """The out-of-fold scores of the training videos, or ``None`` for a run with a validation part.
+
+        Raises:
+            PredictionsError: the file is damaged.
+        """
+        return Predictions.load(self.out_of_fold_path) if self.out_of_fold_path.is_file() else None
 
     @property
     def is_complete(self) -> bool:

@@ -70,7 +70,9 @@ class ScalarWriter:
     def _write(self, scalars: dict[str, str], report: StepReport | EpochReport, step: int) -> None:
         if self._writer is not None:
             for tag, attribute in scalars.items():
-                self._writer.add_scalar(tag, getattr(report, attribute), step)
+                value = getattr(report, attribute)
+                if value is not None:  # nothing validated
+                    self._writer.add_scalar(tag, value, step)
 
 
 def _summary_writer(folder: Path, first_step: int) -> SummaryWriter | None:

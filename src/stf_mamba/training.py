@@ -1,5 +1,7 @@
 """One training loop: phases of (epochs, what trains, rates), the best epoch by validation AUC, exact resume.
 
+Where every video trains (``data.validation = "folds"``), the same loop first trains a model for each fold.
+
 Every draw comes from a seed that names what it is for (recipe seed, epoch, video, clip), so nothing but the weights,
 the optimiser's moments and the position needs to be saved for a resumed run to continue bit by bit on a CPU.
 """
@@ -10,7 +12,7 @@ import math
 import os
 import time
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -20,8 +22,8 @@ from torch import Tensor
 
 from stf_mamba import distributed
 from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored, open_cache
-from stf_mamba.calibration import cross_fitted_auc, fit_calibration
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.calibration import Calibration, cross_fitted_auc, fit_calibration
+from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.datasets.splits import Split
 from stf_mamba.errors import RunError
 from stf_mamba.models.detector import ClipDetector, build_detector, count_parameters
@@ -65,6 +67,7 @@ from stf_mamba.training_folder import (
     write_state,
     write_weights,
 )
+from stf_mamba.training_folds import out_of_fold_scores
 from stf_mamba.training_reports import EpochReport, StepReport, Watcher
 from stf_mamba.training_requirements import (
     checked_split,
@@ -102,7 +105,9 @@ def train(
         out: the run's folder.
         encoder_weights: file of the pretrained encoder; only a fresh start reads it.
         from_scratch: start an encoder that is meant to be pretrained from random values instead.
-        split: ``None`` draws an identity-disjoint split from the recipe's seed and validation fraction.
+        split: ``None`` draws an identity-disjoint split from the recipe's seed and validation fraction, or takes every
+            video for training where the recipe's validation is by folds; a given split's validation part is then left
+            out of everything.
         watcher: gets progress; ``None`` for silence.
         cache: folder in which the output of the encoder's frozen blocks is kept, computed once for every augmented view
             and shared between runs. In float32 on a CPU the result is the same bit by bit as without; under autocast
@@ -125,54 +130,88 @@ def train(
         watcher = watcher or Watcher()
         require_frames(recipe, store)
         split = checked_split(split, recipe, manifest, watcher.on_message)
-        model = build_detector(recipe)
-        require_crop_size(model, store)
-        require_margin_possible(model, recipe)
-        model.encoder.train_encoder(any(phase.encoder_lr > 0 for phase in recipe.phases))
-        if encoder_weights is not None and not has_state(Path(out)):
-            load_encoder_weights(model.encoder, encoder_weights)
-        storage = "float32" if cache is None else cache_storage
-        run = open_folder(
-            Path(out), recipe, store, manifest, split, encoder_weights, chosen, count_parameters(model), storage
-        )
+        place = None if cache is None else CachePlace(Path(cache), cache_storage)
+        job = _Job(recipe, store, manifest, encoder_weights, chosen, watcher, place)
+        model, run = job.open(Path(out), split)
         if run.is_complete:
             watcher.on_message(f"{run.folder} is complete already; nothing to train")
             return run
-        place = None if cache is None else CachePlace(Path(cache), cache_storage)
-        return _Training(run, model, store, manifest, chosen, watcher, place).run_to_end()
+        if recipe.data.validation == "part":
+            return _Training(job, run, model).run_to_end()
+        scores = out_of_fold_scores(job.train_fold, recipe, store, manifest, run, chosen, watcher, place)
+        return _Training(job, run, model, scores).run_to_end()
+
+
+@dataclass(frozen=True)
+class _Job:
+    """What the trainings of one call have in common: one, or one for each fold and one of all videos."""
+
+    recipe: Recipe
+    store: ClipStore
+    manifest: Manifest
+    encoder_weights: str | os.PathLike[str] | None
+    device: torch.device
+    watcher: Watcher
+    cache: CachePlace | None
+
+    def open(self, folder: Path, split: Split) -> tuple[ClipDetector, Run]:
+        """The model as it starts, and the run's folder: begun, or found begun by the same job."""
+        model = build_detector(self.recipe)
+        require_crop_size(model, self.store)
+        require_margin_possible(model, self.recipe)
+        model.encoder.train_encoder(any(phase.encoder_lr > 0 for phase in self.recipe.phases))
+        if self.encoder_weights is not None and not has_state(folder):
+            load_encoder_weights(model.encoder, self.encoder_weights)
+        counts = count_parameters(model)
+        storage = "float32" if self.cache is None else self.cache.storage
+        run = open_folder(
+            folder,
+            self.recipe,
+            self.store,
+            self.manifest,
+            split,
+            self.encoder_weights,
+            self.device,
+            counts,
+            storage,
+        )
+        return model, run
+
+    def train_fold(self, folder: Path, split: Split) -> Run:
+        """A training on the whole training part of a split, which keeps the last epoch and calibrates nothing."""
+        model, run = self.open(folder, split)
+        return run if run.is_complete else _Training(self, run, model).run_to_end()
 
 
 class _Training:
-    """A run in progress: the model, its optimiser, and the position (epoch, step) of the next step to take."""
+    """A run in progress: the model, its optimiser, and the position (epoch, step) of the next step to take.
 
-    def __init__(
-        self,
-        run: Run,
-        model: ClipDetector,
-        store: ClipStore,
-        manifest: Manifest,
-        device: torch.device,
-        watcher: Watcher,
-        cache: CachePlace | None,
-    ) -> None:
-        self.run, self.store, self.device, self.watcher = run, store, device, watcher
-        self.recipe = run.recipe
+    Args:
+        out_of_fold: scores of the training videos to calibrate on, where no part of the videos validates.
+    """
+
+    def __init__(self, job: _Job, run: Run, model: ClipDetector, out_of_fold: Predictions | None = None) -> None:
+        store, manifest, watcher, cache = job.store, job.manifest, job.watcher, job.cache
+        self.run, self.store, self.device, self.watcher = run, store, job.device, watcher
+        self.recipe, self.out_of_fold = run.recipe, out_of_fold
         clips = list_clips(store, manifest, run.split.train, self.recipe.data)
         self.reader = ItemReader(store, self.recipe, clips)
         if self.recipe.data.fakes != "real":
             for video_id, reason in self.reader.drop_unblendable().items():
                 watcher.on_message(f"{video_id} makes no pseudo-fake: {reason}")
         self.items = list_items(clips, self.recipe, self.reader.reals)
-        wanted = set(run.split.validation)
-        self.validation = [entry for entry in manifest.entries if entry.record.video_id in wanted]
-        require_both_classes(self.validation)
+        self.validation: list[ManifestEntry] = []  # none where every video trains
+        if self.recipe.data.validation == "part":
+            wanted = set(run.split.validation)
+            self.validation = [entry for entry in manifest.entries if entry.record.video_id in wanted]
+            require_both_classes(self.validation)
         self.class_weights = class_weights_of([item.label for item in self.items], self.recipe.data.balance)
         self.steps = math.ceil(len(self.items) / self.recipe.data.batch_size)
         self.epoch, self.step, self.loss_sum, self.seconds = 0, 0, 0.0, 0.0
         self.history: list[dict[str, Any]] = []
         self.validation_scores: list[list[float | None]] = []  # of every epoch, in the order of self.validation
         self.stop_asked: Callable[[], bool] = lambda: False
-        self.model = model.to(device)
+        self.model = model.to(self.device)
         self.cached: CachedItems | None = None
         self.tokens_of: TokensAsStored | None = None
         self.from_tokens = cache is not None
@@ -307,34 +346,37 @@ class _Training:
         distributed.broadcast_module(self.model)  # batch norms have followed each process's own clips
         self._save()  # a stop during validation costs the validation alone
         started_s = time.monotonic()
-        result = self._validate()
-        best = (result.auc, -result.loss) > max(
-            ((e["validation_auc"], -e["validation_loss"]) for e in self.history), default=(-1.0, 0.0)
-        )
+        result = self._validate() if self.validation else None
         report = EpochReport(
             epoch=self.epoch,
             phase=self.phase_number,
             encoder_lr=self.phase.encoder_lr,
             head_lr=self.phase.head_lr,
             train_loss=self.loss_sum / len(self.items),
-            validation_loss=result.loss,
-            validation_auc=result.auc,
-            log_variance_gap=result.log_variance_gap,
-            best=best,
+            validation_loss=None if result is None else result.loss,
+            validation_auc=None if result is None else result.auc,
+            log_variance_gap=None if result is None else result.log_variance_gap,
+            best=result is None or self._is_best(result),
             clips_per_s=len(self.items) / self.seconds,
             seconds=self.seconds,
             validation_seconds=time.monotonic() - started_s,
         )
         self.history.append(asdict(report))
-        self.validation_scores.append([row.score for row in result.predictions.rows])
+        if result is not None:
+            self.validation_scores.append([row.score for row in result.predictions.rows])
         self.scalars.on_epoch(report, (self.epoch + 1) * self.steps)
-        if best and distributed.is_main():
+        if report.best and distributed.is_main():
             write_weights(self.run.folder, self.model.state_dict())
         self.epoch, self.step, self.loss_sum, self.seconds = self.epoch + 1, 0, 0.0, 0.0
         if self.epoch < self.recipe.epochs and phase_of(self.recipe, self.epoch)[0] != self.phase_number:
             self._start_phase()
         self._save()
         self.watcher.on_epoch(report)
+
+    def _is_best(self, result: Validation) -> bool:
+        """Whether an epoch beats all before it by AUC, and by loss among equals."""
+        before = ((entry["validation_auc"], -entry["validation_loss"]) for entry in self.history)
+        return (result.auc, -result.loss) > max(before, default=(-1.0, 0.0))
 
     def _validate(self) -> Validation:
         def stop_if_asked() -> None:
@@ -349,19 +391,33 @@ class _Training:
             raise self._diverged(str(error)) from error
 
     def _finish(self) -> Run:
-        """Calibrate the best epoch on the validation videos and mark the run complete."""
+        """Calibrate the kept epoch and mark the run complete."""
+        calibration = None
+        try:
+            calibration = self._calibration()
+        except ValueError as error:
+            self.watcher.on_message(f"no calibration: {error}")
+        return finish_folder(self.run, calibration, self.history)
+
+    def _calibration(self) -> Calibration | None:
+        """On the validation videos or the out-of-fold scores; ``None`` where there are neither.
+
+        Raises:
+            ValueError: they cannot carry one.
+        """
+        dataset = self.run.environment["dataset"]
+        if self.out_of_fold is not None:  # nothing was chosen by these
+            source = f"out-of-fold scores of {len(self.out_of_fold.scored())} training videos of {dataset}"
+            return fit_calibration(self.out_of_fold, source)
+        if not self.validation:
+            return None
         if distributed.is_main():
             load_model_weights(self.model, self.run.weights_path)
         distributed.broadcast_module(self.model)
         predictions = self._validate().predictions
-        calibration = None
-        try:
-            source = f"{len(predictions.scored())} validation videos of {self.run.environment['dataset']}"
-            epochs = [_with_scores(predictions, scores) for scores in self.validation_scores]
-            calibration = fit_calibration(predictions, source, cross_fitted_auc(epochs))
-        except ValueError as error:
-            self.watcher.on_message(f"no calibration: {error}")
-        return finish_folder(self.run, calibration, self.history)
+        epochs = [_with_scores(predictions, scores) for scores in self.validation_scores]
+        source = f"{len(predictions.scored())} validation videos of {dataset}"
+        return fit_calibration(predictions, source, cross_fitted_auc(epochs))
 
     def _save(self) -> None:
         self.scalars.flush()

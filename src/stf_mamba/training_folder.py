@@ -49,7 +49,7 @@ def open_folder(
         RunError: the folder holds something else, or a run of another recipe, split or clips.
         RecipeError: the recipe names something that does not exist.
     """
-    if has_state(folder):
+    if has_state(folder) or _is_complete(folder):
         run = Run.load(folder)
         _require_same(run, recipe, store, manifest, split, encoder_weights, token_storage)
         if distributed.is_main():
@@ -75,6 +75,11 @@ def open_folder(
 def has_state(folder: Path) -> bool:
     """Whether a run in this folder came so far that it can be continued."""
     return (folder / "state.pt").exists()
+
+
+def _is_complete(folder: Path) -> bool:
+    """Whether a run came to its end here; what only continuing needs may have been removed since."""
+    return (folder / "environment.json").is_file() and Run.load(folder).is_complete
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -153,7 +158,8 @@ def _write_error(error: OSError, folder: Path) -> RunError:
 def _require_free(folder: Path) -> None:
     """A folder without a state may hold what a run writes before its first one, and nothing of anybody else's."""
     remove_leftovers(folder)
-    of_a_run = {"recipe.toml", "clips.json", "split.json", "environment.json", "history.json"}
+    of_a_run = {"recipe.toml", "clips.json", "split.json", "environment.json", "history.json", "folds"}
+    of_a_run.add("out-of-fold.csv")
     foreign = [p.name for p in folder.iterdir() if p.name not in of_a_run and not p.name.startswith(".")]
     if foreign:
         raise RunError(f"{folder} holds {foreign[0]} and is no training run; choose another --out")

@@ -49,8 +49,10 @@ class EpochReport:
     Attributes:
         phase: number of the phase, from 0.
         encoder_lr, head_lr: the phase's full rates.
-        log_variance_gap: mean log-variance of the fake minus that of the real validation videos' worst tracks.
-        best: whether this epoch's weights are the best so far.
+        validation_loss, validation_auc: ``None`` where every video trains.
+        log_variance_gap: mean log-variance of the fake minus that of the real validation videos' worst tracks, or
+            ``None``.
+        best: whether this epoch's weights are kept: the best so far, or the last where nothing validates.
         seconds: time of the training steps; validation takes ``validation_seconds`` more.
     """
 
@@ -59,9 +61,9 @@ class EpochReport:
     encoder_lr: float
     head_lr: float
     train_loss: float
-    validation_loss: float
-    validation_auc: float
-    log_variance_gap: float
+    validation_loss: float | None
+    validation_auc: float | None
+    log_variance_gap: float | None
     best: bool
     clips_per_s: float
     seconds: float

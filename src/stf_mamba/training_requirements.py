@@ -27,7 +27,10 @@ def checked_split(split: Split | None, recipe: Recipe, manifest: Manifest, on_me
     labelled = [entry for entry in manifest.entries if entry.record.label is not None]
     if split is None:
         usable = [entry.record for entry in labelled if entry.clips]
-        split = identity_disjoint_split(usable, recipe.data.validation_fraction, seed=recipe.seed)
+        if recipe.data.validation == "folds":
+            split = Split("every video trains", tuple(record.video_id for record in usable), ())
+        else:
+            split = identity_disjoint_split(usable, recipe.data.validation_fraction, seed=recipe.seed)
     here = {entry.record.video_id for entry in labelled}
     parts = {part: tuple(i for i in ids if part != "test" or i in here) for part, ids in split.parts.items()}
     tolerated = PUBLISHED_LEAKS.get(split.name, ())

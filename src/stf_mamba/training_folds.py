@@ -1,0 +1,112 @@
+"""Out-of-fold scores inside a run: what its calibration rests on where every video trains.
+
+    RUN/folds/fold-1/                    a training without the first fold's people, complete with its own files
+    RUN/folds/fold-1/predictions.csv     what it says of that fold's videos
+    RUN/out-of-fold.csv                  the same of all folds, as the run's calibration uses it
+
+With few people in the data, a validation part costs what a detector needs most: people to learn from. Here each video
+is scored once by a model that saw nobody in it; the run's own model then trains on all of them, for as many epochs, and
+its scores are read by the scale of those. That scale is of models that saw fewer people: the price of the scheme.
+
+Source: Stone, "Cross-validatory choice and assessment of statistical predictions", JRSS B 1974.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from pathlib import Path
+
+import torch
+
+from stf_mamba import distributed
+from stf_mamba.cached_items import CachePlace, TokensAsStored, open_cache
+from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.datasets.people_folds import people_folds
+from stf_mamba.datasets.splits import Split, grouped_folds, linked_videos
+from stf_mamba.evaluation import entries_of_part, predict, protocol_stamp
+from stf_mamba.predictions import Predictions
+from stf_mamba.recipe import Recipe
+from stf_mamba.records import VideoRecord
+from stf_mamba.runs import Run
+from stf_mamba.training_reports import Watcher
+
+FOLDS = "folds"
+
+
+def out_of_fold_scores(
+    train_fold: Callable[[Path, Split], Run],
+    recipe: Recipe,
+    store: ClipStore,
+    manifest: Manifest,
+    run: Run,
+    device: torch.device,
+    watcher: Watcher,
+    cache: CachePlace | None = None,
+) -> Predictions:
+    """Score every training video of a run by a model that saw nobody in it, or read what was scored before.
+
+    Args:
+        train_fold: trains a model into a folder by a split whose training part it uses whole; continues or returns what
+            is there.
+        run: started, not trained; its folder gets the result.
+
+    Returns:
+        Predictions of the training videos that have clips, in the manifest's order.
+
+    Raises:
+        DatasetError: a fold would lack real or fake videos.
+        RunError, WeightsError, UsageError, KeyboardInterrupt: as the trainings.
+    """
+    wanted = set(run.split.train)
+    records = [entry.record for entry in manifest.entries if entry.record.video_id in wanted and entry.clips]
+    splits = validation_folds(records, recipe.data.folds, recipe.seed)
+    rows, stamp = {}, {}
+    for number, split in enumerate(splits, start=1):
+        folder = run.folder / FOLDS / f"fold-{number}"
+        scores = folder / "predictions.csv"
+        if not scores.is_file():
+            watcher.on_message(f"fold {number} of {len(splits)}: training without its {len(split.test)} videos")
+            trained = train_fold(folder, split)
+            predictions = _scores(trained, store, manifest, device, cache)
+            if distributed.is_main():
+                predictions.save(scores)
+                (folder / "state.pt").unlink(missing_ok=True)  # what only continuing needs
+            distributed.wait_for_all()
+        found = Predictions.load(scores)
+        rows.update({row.video_id: row for row in found.rows})
+        stamp = found.stamp
+    shared = {key: value for key, value in stamp.items() if key not in ("split", "split_sha256", "weights_sha256")}
+    shared |= {"part": "out-of-fold scores of the training videos", "videos": str(len(rows))}
+    result = Predictions(tuple(rows[e.record.video_id] for e in manifest.entries if e.record.video_id in rows), shared)
+    if distributed.is_main():
+        result.save(run.out_of_fold_path)
+    return result
+
+
+def validation_folds(records: Sequence[VideoRecord], folds: int, seed: int) -> list[Split]:
+    """Splits into a training part and a held-out fold (``test``); each video is held out once, and no two parts of a
+    split share a person.
+
+    Whole components of linked people are held out where they are small enough for even folds; where swaps link nearly
+    everybody, people are, and what shows them besides is left out of that training.
+
+    Raises:
+        ValueError: fewer than two folds.
+        DatasetError: a fold, or what trains without it, would lack real or fake videos.
+    """
+    largest = max((len(unit) for unit in linked_videos(records)), default=0)
+    draw = grouped_folds if largest * folds <= len(records) else people_folds
+    return [Split(fold.name, fold.train, (), fold.validation) for fold in draw(records, folds, seed)]
+
+
+def _scores(
+    run: Run, store: ClipStore, manifest: Manifest, device: torch.device, cache: CachePlace | None
+) -> Predictions:
+    """What a fold's last epoch says of the videos that it holds out."""
+    model = run.model(device)
+    tokens_of = None
+    if cache is not None and cache.storage == "float32":  # rounded tokens score nothing
+        tokens_of = TokensAsStored(open_cache(cache, model, run.recipe, store), model, store)
+    entries = entries_of_part(run, manifest, "test")
+    stamp = protocol_stamp(run, store, manifest, "test", len(entries))
+    return predict(model, store, entries, run.recipe.data.frames, device, None, stamp, tokens_of=tokens_of)

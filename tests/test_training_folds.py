@@ -1,0 +1,185 @@
+"""Every video trains: each is scored out of fold, by a model that saw nobody in it, and these scores calibrate."""
+
+import json
+import shutil
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+import torch
+from safetensors.torch import load_file
+
+from stf_mamba.crossvalidation import cross_validate
+from stf_mamba.datasets.splits import identity_disjoint_split
+from stf_mamba.errors import DatasetError, LeakError, RunError
+from stf_mamba.evaluation import evaluate
+from stf_mamba.predictions import Predictions
+from stf_mamba.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.records import FAKE, REAL, VideoRecord
+from stf_mamba.runs import Run
+from stf_mamba.training import Watcher, train
+from stf_mamba.training_folds import validation_folds
+from synthetic import FRAMES, synthetic_store
+
+RECIPE = Recipe(
+    name="every video",
+    encoder=EncoderRecipe("vit_miniature", 0),
+    temporal=TemporalRecipe("none", 0),
+    head=HeadRecipe("standardised_content"),
+    data=DataRecipe(frames=FRAMES, batch_size=4, validation="folds", validation_fraction=0.5, views=1),
+    phases=(PhaseRecipe(2, 0, 0.0, 1e-3),),
+)
+
+
+@pytest.fixture(scope="module")
+def prepared(tmp_path_factory):
+    return synthetic_store(tmp_path_factory.mktemp("clips"))
+
+
+@pytest.fixture(scope="module")
+def finished(prepared, tmp_path_factory) -> Run:
+    return train(RECIPE, *prepared, tmp_path_factory.mktemp("runs") / "run", from_scratch=True)
+
+
+def records(manifest) -> dict[str, VideoRecord]:
+    return {entry.record.video_id: entry.record for entry in manifest.entries}
+
+
+def people_of(manifest, video_ids) -> set[str]:
+    by_id = records(manifest)
+    return {person for video_id in video_ids for person in by_id[video_id].identities}
+
+
+def test_every_video_trains_and_is_scored_by_a_model_that_saw_nobody_in_it(prepared, finished):
+    store, manifest = prepared
+    everything = set(records(manifest))
+    assert finished.is_complete
+    assert set(finished.split.train) == everything
+    assert finished.split.validation == ()
+    scores = {row.video_id: row.score for row in finished.out_of_fold().rows}
+    assert set(scores) == everything
+    held_out = []
+    for fold in (1, 2):
+        run = Run.load(finished.folder / "folds" / f"fold-{fold}")
+        assert not people_of(manifest, run.split.train) & people_of(manifest, run.split.test)
+        assert not (run.folder / "state.pt").exists()
+        held_out += run.split.test
+        again = evaluate(run, store, manifest, part="test")  # by another way to the same model and videos
+        for row in again.rows:
+            assert row.score == pytest.approx(scores[row.video_id], abs=1e-5)
+    assert sorted(held_out) == sorted(everything)
+
+
+def test_the_kept_weights_are_the_last_epochs_and_the_calibration_is_of_the_out_of_fold_scores(finished):
+    state = torch.load(finished.folder / "state.pt", weights_only=True)
+    kept = load_file(finished.weights_path)
+    assert all(torch.equal(state["model"][name], value) for name, value in kept.items())
+    calibration = finished.calibration()
+    assert calibration.n_real + calibration.n_fake == len(finished.split.train)
+    assert calibration.source == "out-of-fold scores of 16 training videos of synthetic"
+    assert [entry["validation_auc"] for entry in finished.history()] == [None, None]
+    assert (finished.folder / "curves.png").stat().st_size > 5_000
+
+
+def test_what_is_finished_is_not_done_again(prepared, finished):
+    messages: list[str] = []
+    run = train(RECIPE, *prepared, finished.folder, from_scratch=True, watcher=Watcher(on_message=messages.append))
+    assert run.is_complete
+    assert messages == [f"{run.folder} is complete already; nothing to train"]
+
+
+def test_seen_people_are_refused_and_the_out_of_fold_scores_pointed_to(prepared, finished):
+    with pytest.raises(LeakError, match=r"out-of-fold\.csv"):
+        evaluate(finished, *prepared)
+
+
+def test_a_stop_in_the_second_fold_changes_nothing(prepared, finished, tmp_path):
+    import signal
+
+    messages: list[str] = []
+
+    def stop(report) -> None:
+        if "fold 2" in messages[-1] and report.epoch == 1:
+            signal.raise_signal(signal.SIGINT)
+
+    watcher = Watcher(on_message=messages.append, on_step=stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, watcher=watcher)
+    first = tmp_path / "run/folds/fold-1/weights.safetensors"
+    written = first.stat().st_mtime_ns
+    messages.clear()
+    run = train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, watcher=Watcher(on_message=messages.append))
+    assert first.stat().st_mtime_ns == written
+    assert any("continuing" in message and "fold-2" in message for message in messages)
+    assert run.weights_path.read_bytes() == finished.weights_path.read_bytes()
+    assert run.out_of_fold() == finished.out_of_fold()
+    assert run.calibration() == finished.calibration()
+
+
+def test_another_recipe_takes_over_neither_the_run_nor_its_folds(prepared, finished, tmp_path):
+    other = replace(RECIPE, phases=(PhaseRecipe(1, 0, 0.0, 1e-3),))
+    with pytest.raises(RunError, match="another recipe"):
+        train(other, *prepared, finished.folder, from_scratch=True)
+    shutil.copytree(finished.folder / "folds", tmp_path / "run/folds")  # stopped before the run's own first state
+    (tmp_path / "run/folds/fold-1/predictions.csv").unlink()
+    with pytest.raises(RunError, match="another recipe"):
+        train(other, *prepared, tmp_path / "run", from_scratch=True)
+
+
+def test_a_cache_changes_nothing(prepared, finished, tmp_path):
+    run = train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, cache=tmp_path / "cache")
+    assert run.weights_path.read_bytes() == finished.weights_path.read_bytes()
+    assert [row.score for row in run.out_of_fold().rows] == pytest.approx(
+        [row.score for row in finished.out_of_fold().rows], abs=1e-5
+    )
+
+
+def test_a_given_split_keeps_its_other_parts_unseen(prepared, tmp_path):
+    _, manifest = prepared
+    split = identity_disjoint_split(records(manifest).values(), 0.25, 0.25)
+    run = train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, split=split)
+    assert {row.video_id for row in run.out_of_fold().rows} == set(split.train)
+    for fold in (1, 2):
+        of_fold = Run.load(run.folder / "folds" / f"fold-{fold}").split
+        assert {*of_fold.train, *of_fold.test} == set(split.train)
+    predictions = evaluate(run, *prepared, part="validation")
+    assert {row.video_id for row in predictions.rows} == set(split.validation)
+    assert predictions.stamp["selected_on"] == "nothing, the last epoch"
+
+
+def test_cross_validation_holds_people_out_of_the_folds_within_as_well(prepared, tmp_path):
+    _, manifest = prepared
+    result = cross_validate(RECIPE, *prepared, tmp_path / "cv", folds=2, from_scratch=True, resamples=50)
+    assert result.summary.select == "last"
+    for fold in (1, 2):
+        folder = tmp_path / f"cv/seed-42/fold-{fold}"
+        tested = people_of(manifest, [row.video_id for row in Predictions.load(folder / "predictions.csv").rows])
+        scored_inside = {row.video_id for row in Predictions.load(folder / "validation.csv").rows}
+        assert scored_inside == set(Run.load(folder / "run").split.train)
+        runs = [folder / "run", *(folder / "run/folds").iterdir()]
+        assert len(runs) == 3
+        for place in runs:
+            seen = set(json.loads((place / "environment.json").read_text())["identities"])
+            assert seen
+            assert not seen & tested
+
+
+def test_folds_hold_out_components_where_they_are_small_and_people_where_they_are_not():
+    def video(name: str, label: int, *people: str) -> VideoRecord:
+        return VideoRecord(name, Path(name), label, people, None)
+
+    apart = [video(f"{n}-{label}", label, f"p{n}") for n in range(6) for label in (REAL, FAKE)]
+    for split in validation_folds(apart, 3, 1):
+        assert len(split.test) == 4
+        assert len(split.train) == 8
+    donors = [(n, n // 2) for n in range(8)] + [(1, 1), (3, 2), (5, 3)]  # a chain that links all eight people
+    linked = [video(f"{n}-{FAKE}-{donor}", FAKE, f"p{n}", f"d{donor}") for n, donor in donors]
+    linked += [video(f"{n}-{REAL}", REAL, f"p{n}") for n in range(8)]
+    people = {record.video_id: set(record.identities) for record in linked}
+    held_out = []
+    for split in validation_folds(linked, 2, 1):
+        assert not set().union(*(people[i] for i in split.train)) & set().union(*(people[i] for i in split.test))
+        held_out += split.test
+    assert sorted(held_out) == sorted(people)
+    with pytest.raises(DatasetError, match="both"):
+        validation_folds(apart[:2], 2, 1)
