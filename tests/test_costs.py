@@ -50,6 +50,19 @@ def test_the_arithmetic_by_hand(monkeypatch):
     assert estimate_run(without_views, 101, 20, "cpu").cache is None
 
 
+def test_folds_cost_as_many_trainings_as_there_are(monkeypatch):
+    monkeypatch.setattr(costs, "measure_step", lambda recipe, phase, device, clips, *_, **__: measured(phase, clips))
+    data = replace(RECIPE.data, validation="folds", validation_fraction=0.25)
+    estimate = estimate_run(replace(RECIPE, data=data), n_clips=100, n_validation=100, device="cpu")
+    assert estimate.trainings == 5
+    # Four trainings of 75 clips and one of 100; each clip is scored once.
+    assert estimate.training_hours == pytest.approx((4 * 75 + 100) * (2 * 2.25 + 10 * 3.25) / 3600)
+    assert estimate.validation_hours == pytest.approx(100 * 0.5 / 3600)
+    assert estimate.clips_bytes == 100 * 4 * 224 * 224 * 3
+    assert estimate.cache.training_hours == pytest.approx((4 * 75 + 100) * (2 * 0.5 + 10 * 1.5) / 3600)
+    assert estimate.cache.filling_hours == pytest.approx(100 * 3 * 2.0 / 3600)
+
+
 def test_a_part_of_the_batch_smaller_than_the_micro_batch_is_what_passes_at_once(monkeypatch):
     monkeypatch.setattr(costs, "measure_step", lambda recipe, phase, device, clips, *_, **__: measured(phase, clips))
     assert estimate_run(RECIPE, 10, 10, "cpu", processes=4).micro_batch == 3

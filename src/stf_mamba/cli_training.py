@@ -195,8 +195,12 @@ def estimate(
 
     loaded = Recipe.load(recipe)
     n_clips = _videos_of_an_epoch(loaded, videos, real_videos) * clips_per_video
-    fraction = loaded.data.validation_fraction
-    n_validation = (validation or math.ceil(videos * fraction / (1 - fraction))) * clips_per_video
+    n_validation = n_clips
+    if loaded.data.validation == "part":
+        fraction = loaded.data.validation_fraction
+        n_validation = (validation or math.ceil(videos * fraction / (1 - fraction))) * clips_per_video
+    elif validation is not None:
+        raise UsageError(f"{recipe} trains on every video and scores them by folds; leave out --validation")
     if cache and loaded.data.views is None:
         raise UsageError(f"{recipe} draws new views in every epoch, which no cache can hold; set data.views in it")
     stderr().print("measuring a few steps of every phase")
@@ -288,6 +292,7 @@ def _print_estimate(result: CostEstimate) -> None:
     typer.echo(
         f"{result.recipe} on {result.device} ({result.precision}, processes: {result.processes}): "
         f"{result.epochs} epochs of {result.n_clips} clips, {result.n_validation} clips to validate"
+        f"{'' if result.trainings == 1 else f', in {result.trainings} trainings'}"
     )
     for number, step in enumerate(result.steps, start=1):
         typer.echo(

@@ -86,8 +86,9 @@ class CostEstimate(JsonRecord):
         processes: that share each batch; their talk is taken to cost nothing.
         micro_batch: clips that pass the model at once in each process.
         steps: one measurement per phase of the recipe.
-        training_hours: of all epochs.
-        validation_hours: of a validation after each epoch and one at the end.
+        trainings: 1, or one without each fold and one of every clip where every video trains.
+        training_hours: of all epochs of all trainings.
+        validation_hours: of a validation after each epoch and one at the end, or of scoring each clip out of fold.
         memory_bytes: of one process; measured where as many clips were measured as pass at once, else continued
             linearly from two smaller measurements.
         clips_bytes: disk that the prepared clips take.
@@ -103,6 +104,7 @@ class CostEstimate(JsonRecord):
     epochs: int
     micro_batch: int
     steps: tuple[StepCost, ...]
+    trainings: int
     training_hours: float
     validation_hours: float
     memory_bytes: int | None
@@ -123,7 +125,7 @@ def estimate_run(
 
     Args:
         n_clips: training clips of an epoch, pseudo-fakes included.
-        n_validation: validation clips.
+        n_validation: validation clips; where every video trains, the training clips once more.
         processes: how many devices like this one share the work.
         size_px: side of the prepared crops.
         repeats: measured steps of each kind, after one that warms up.
@@ -143,11 +145,14 @@ def estimate_run(
     costs = tuple(measure_step(recipe, phase, chosen, measured, size_px, repeats) for phase in recipe.phases)
     memory = _memory_bytes(recipe, costs, chosen, micro_batch, size_px)
     clips_each = math.ceil(n_clips / processes)
-    training_s = sum(
+    by_folds = data.validation == "folds"
+    # k trainings on (k - 1) / k of the clips and one on all of them are as long as k on all.
+    lengths = data.folds if by_folds else 1
+    training_s = lengths * sum(
         phase.epochs * clips_each * _loaded_s(cost.step_s, cost.making_s, chosen)
         for phase, cost in zip(recipe.phases, costs, strict=True)
     )
-    validations = recipe.epochs + 1
+    validations = 1 if by_folds else recipe.epochs + 1
     precision = autocast_dtype(chosen, recipe.optimiser.precision)
     return CostEstimate(
         recipe=recipe.name,
@@ -159,11 +164,12 @@ def estimate_run(
         epochs=recipe.epochs,
         micro_batch=micro_batch,
         steps=costs,
+        trainings=data.folds + 1 if by_folds else 1,
         training_hours=training_s / 3600,
         validation_hours=validations * math.ceil(n_validation / processes) * costs[0].scoring_s / 3600,
         memory_bytes=memory,
-        clips_bytes=(n_clips + n_validation) * data.frames * size_px**2 * 3,
-        cache=_cache_estimate(recipe, costs, n_clips, clips_each, chosen),
+        clips_bytes=(n_clips if by_folds else n_clips + n_validation) * data.frames * size_px**2 * 3,
+        cache=_cache_estimate(recipe, costs, n_clips, clips_each, lengths, chosen),
     )
 
 
@@ -239,12 +245,17 @@ def _loaded_s(step_s: float, making_s: float, device: torch.device) -> float:
 
 
 def _cache_estimate(
-    recipe: Recipe, costs: tuple[StepCost, ...], n_clips: int, clips_each: int, device: torch.device
+    recipe: Recipe,
+    costs: tuple[StepCost, ...],
+    n_clips: int,
+    clips_each: int,
+    lengths: int,
+    device: torch.device,
 ) -> CacheEstimate | None:
     views, first = recipe.data.views, costs[0]
     if views is None or first.token_bytes is None:
         return None
-    training_s = sum(
+    training_s = lengths * sum(
         phase.epochs * clips_each * (cost.step_s - cost.prefix_s)
         for phase, cost in zip(recipe.phases, costs, strict=True)
     )

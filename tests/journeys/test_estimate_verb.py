@@ -62,6 +62,7 @@ def test_pseudofakes_are_counted(recipe):
         ('fakes = "both"', (), "--real-videos N belongs to 'both'"),
         ("", ("--real-videos", 5), "data.fakes is 'real'"),
         ('fakes = "both"', ("--real-videos", 50), "--real-videos is 50, expected at most the 30"),
+        ('validation = "folds"', ("--validation", 5), "leave out --validation"),
     ],
 )
 def test_what_does_not_fit_together_is_wrong_usage(recipe, keys, options, message):

@@ -70,6 +70,20 @@ def test_two_processes_fill_one_cache(prepared, tmp_path, monkeypatch):
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
 
+def test_two_processes_score_out_of_fold_as_one_does(prepared, tmp_path):
+    store, manifest, _, command = prepared
+    data = replace(RECIPE.data, validation="folds", validation_fraction=0.5)
+    recipe = replace(RECIPE, data=data, phases=(PhaseRecipe(1, 0, 1e-4, 1e-3),))
+    recipe.save(tmp_path / "recipe.toml")
+    finished = run([*TOGETHER, "train", tmp_path / "recipe.toml", *command[2:4], "--out", tmp_path / "run"])
+    assert finished.exit_code == 0, finished.stderr
+    alone = train(recipe, store, manifest, tmp_path / "alone", device="cpu")
+    found, expected = (Predictions.load(folder / "out-of-fold.csv").rows for folder in (tmp_path / "run", alone.folder))
+    assert [row.video_id for row in found] == [row.video_id for row in expected]
+    assert len(found) == len(manifest.entries)
+    assert [row.score for row in found] == pytest.approx([row.score for row in expected], rel=1e-2, abs=1e-2)
+
+
 def last_weights(folder):
     return torch.load(folder / "state.pt", weights_only=True)["model"]
 

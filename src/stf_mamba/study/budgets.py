@@ -95,7 +95,8 @@ def _encoder(row: StudyRow, meant: EncoderRecipe, budget: Budget, stand_ins: Map
 def _data(row: StudyRow, data: DataRecipe, budget: Budget) -> DataRecipe:
     frames = data.frames if row.varies == "sequence length" else _at_most(data.frames, budget.frames)
     batch_size = _at_most(data.batch_size, budget.batch_size)
-    return replace(data, frames=frames, batch_size=batch_size, views=data.views or budget.views)
+    # Every row chooses its epoch and its threshold the same way, on a validation part.
+    return replace(data, frames=frames, batch_size=batch_size, views=data.views or budget.views, validation="part")
 
 
 def _phases(phases: tuple[PhaseRecipe, ...], budget: Budget, frozen: bool) -> tuple[PhaseRecipe, ...]:
