@@ -28,7 +28,8 @@ class EncoderRecipe:
         token: what a frame's embedding is: the class token, the mean of the patch tokens, both side by side, or the
             patches' means over the middle of the crop and over the ring around it (``zones``), or what tells these
             and the margin apart after every block of a frozen network (``relations``).
-        zoom: for ``relations``, how many times the crop is enlarged; the network sees it in zoom × zoom tiles.
+        zoom: for ``relations``, the network sees the crop in zoom × zoom tiles of its own input size, enlarged to fill
+            them.
     """
 
     name: str = "dinov2_vitb14"

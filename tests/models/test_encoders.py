@@ -150,6 +150,20 @@ def test_relations_of_an_enlarged_crop_see_it_in_tiles():
         torch.testing.assert_close(encoder.prefix(frames), expected, atol=1e-5, rtol=1e-5)
 
 
+def test_larger_crops_enter_the_same_tiles_and_none_that_they_cannot_hold():
+    encoder = VitEncoder("vit_miniature", 0, token="relations", zoom=2).eval()
+    small = torch.rand(1, 3, 224, 224)
+    large = F.interpolate(small, size=(448, 448), mode="bicubic", align_corners=False).clamp(0, 1)
+    with torch.no_grad():
+        assert torch.equal(encoder.prefix(large), encoder.prefix(small))
+        assert encoder.prefix(large[..., :300, :300]).shape == encoder.prefix(small).shape
+    for height, width in ((223, 223), (449, 449), (300, 224)):
+        with pytest.raises(ValueError, match="square crops of 224 to 448 px"):
+            encoder.prefix(torch.rand(1, 3, height, width))
+    with pytest.raises(ValueError, match="takes crops of 224 × 224 px"):
+        VitEncoder("vit_miniature", 0, token="relations").prefix(large)
+
+
 def test_relations_stay_exact_under_autocast():
     encoder = VitEncoder("vit_miniature", 0, token="relations").eval()
     frames = torch.rand(1, 3, 224, 224)

@@ -110,7 +110,8 @@ class VitEncoder(FrameEncoder):
             around them, where a swap is blended in. ``relations`` are three differences of means of layer-normalised
             patches after every block, ``relation_weights``': what tells the parts of one picture apart, at every
             depth. They are for frozen networks, whose ``prefix`` then returns them.
-        zoom: for ``relations``, enlarge the crop so many times and let the network see it in zoom × zoom tiles.
+        zoom: for ``relations``, let the network see the crop in zoom × zoom tiles of its own input size, enlarged to
+            fill them. Crops of more pixels fill them with more detail.
 
     Raises:
         ValueError: unknown name or token, more (trainable) blocks than the network has, trainable blocks with
@@ -135,7 +136,8 @@ class VitEncoder(FrameEncoder):
         self.blocks = blocks
         self.token = token
         self.zoom = zoom
-        self.crop_px = int(self.network.patch_embed.img_size[0])
+        self.input_px = int(self.network.patch_embed.img_size[0])
+        self.crop_px = self.input_px
         rows, columns = self.network.patch_embed.grid_size
         weights = relation_weights(zoom * rows, zoom * columns) if token == "relations" else zone_weights(rows, columns)
         self.register_buffer("zones", weights, persistent=False)
@@ -153,6 +155,23 @@ class VitEncoder(FrameEncoder):
         if self.token == "relations":
             return of_a_token * RELATIONS * len(self.network.blocks)
         return of_a_token * (2 if self.token in ("both", "zones") else 1)
+
+    def require_crop_size(self, height_px: int, width_px: int) -> None:
+        """Crops of this size can enter: those of the network's own input size and, for ``relations``, square ones of up
+        to as many pixels as the tiles have.
+
+        Raises:
+            ValueError: they cannot.
+        """
+        largest_px = self.zoom * self.input_px
+        if height_px == width_px and self.input_px <= height_px <= largest_px:
+            return
+        if self.zoom == 1:
+            super().require_crop_size(height_px, width_px)
+        raise ValueError(
+            f"{self.name} with a zoom of {self.zoom} takes square crops of {self.input_px} to {largest_px} px, got "
+            f"{(height_px, width_px)}; prepare the clips with --size {self.input_px} or more"
+        )
 
     def train_encoder(self, on: bool) -> None:
         """Let the trainable blocks train, or freeze the whole encoder (a phase with ``encoder_lr = 0``)."""
@@ -209,7 +228,7 @@ class VitEncoder(FrameEncoder):
         rows, columns = self.network.patch_embed.grid_size
         found = []
         with torch.no_grad(), torch.autocast(frames.device.type, enabled=False):
-            tokens = self.network.patch_embed(self.normalised(enlarged_tiles(frames, self.zoom)))
+            tokens = self.network.patch_embed(self.normalised(enlarged_tiles(frames, self.zoom, self.input_px)))
             tokens = self.network.norm_pre(self.network.patch_drop(self.network._pos_embed(tokens)))
             for block in self.network.blocks:
                 tokens = block(tokens)

@@ -6,22 +6,23 @@ import torch.nn.functional as F
 from torch import Tensor
 
 
-def enlarged_tiles(frames: Tensor, zoom: int) -> Tensor:
-    """Tiles (N · zoom², C, H, W) of frames (N, C, H, W) enlarged ``zoom`` times: a frame's tiles follow each other, row
-    by row.
+def enlarged_tiles(frames: Tensor, zoom: int, side_px: int) -> Tensor:
+    """Tiles (N · zoom², C, side_px, side_px) of square frames (N, C, H, H) enlarged to ``zoom · side_px``: a frame's
+    tiles follow each other, row by row.
 
     The enlargement is bicubic and stays within [0, 1]. It adds no detail: it moves the finest detail to the scale at
     which a network that was trained on whole photographs looks.
 
     Args:
         frames: floats in [0, 1].
+        side_px: the network's own input size; frames that are already as large as the tiles together stay as they are.
     """
-    if zoom == 1:
-        return frames
-    count, channels, height, width = frames.shape
-    enlarged = F.interpolate(frames, scale_factor=zoom, mode="bicubic").clamp(0, 1)  # (N, C, zoom · H, zoom · W)
-    tiles = enlarged.reshape(count, channels, zoom, height, zoom, width).permute(0, 2, 4, 1, 3, 5)
-    return tiles.reshape(-1, channels, height, width)
+    count, channels, height, _ = frames.shape
+    whole_px = zoom * side_px
+    if height != whole_px:
+        frames = F.interpolate(frames, size=(whole_px, whole_px), mode="bicubic").clamp(0, 1)
+    tiles = frames.reshape(count, channels, zoom, side_px, zoom, side_px).permute(0, 2, 4, 1, 3, 5)
+    return tiles.reshape(-1, channels, side_px, side_px)
 
 
 def joined_patches(patches: Tensor, zoom: int, rows: int, columns: int) -> Tensor:
