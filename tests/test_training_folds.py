@@ -13,6 +13,7 @@ from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import identity_disjoint_split
 from stf_mamba.errors import DatasetError, LeakError, RunError
 from stf_mamba.evaluation import evaluate
+from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.predictions import Predictions
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.records import FAKE, REAL, VideoRecord
@@ -183,3 +184,24 @@ def test_folds_hold_out_components_where_they_are_small_and_people_where_they_ar
     assert sorted(held_out) == sorted(people)
     with pytest.raises(DatasetError, match="both"):
         validation_folds(apart[:2], 2, 1)
+
+
+def test_relations_are_computed_once_a_clip_without_asking(prepared, tmp_path, monkeypatch):
+    seen: list[int] = []
+    relations = VitEncoder._relations
+
+    def counted(self, frames):
+        if len(frames) > 1:  # a single one tells how large they will be
+            seen.append(len(frames))
+        return relations(self, frames)
+
+    monkeypatch.setattr(VitEncoder, "_relations", counted)
+    encoder = EncoderRecipe("vit_miniature", 0, token="relations")
+    run = train(replace(RECIPE, encoder=encoder), *prepared, tmp_path / "run", from_scratch=True)
+    assert (run.folder / "cache").is_dir()
+    assert sum(seen) == 2 * 16 * FRAMES  # once as they train, in their one view, and once as they are stored
+    seen.clear()
+    other = replace(RECIPE, encoder=encoder, data=replace(RECIPE.data, views=None))  # a new view in every epoch
+    run = train(other, *prepared, tmp_path / "other", from_scratch=True)
+    assert not (run.folder / "cache").exists()
+    assert sum(seen) > 2 * 16 * FRAMES

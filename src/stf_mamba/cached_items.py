@@ -31,6 +31,13 @@ class CachePlace(NamedTuple):
     storage: StorageType = "float32"
 
 
+def default_cache(recipe: Recipe, out: Path) -> CachePlace | None:
+    """Where a run keeps the frozen blocks' output when it was told nothing: beside itself for relations of a number of
+    views, which are few numbers and take seconds a clip to compute, otherwise nowhere."""
+    kept = recipe.encoder.token == "relations" and recipe.data.views is not None
+    return CachePlace(out / "cache") if kept else None
+
+
 def open_cache(place: CachePlace, model: ClipDetector, recipe: Recipe, store: ClipStore) -> PrefixCache:
     """The cache of a model's frozen blocks; runs whose frozen blocks, clips and draws agree share what lies there.
 

@@ -23,7 +23,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from stf_mamba.cached_items import CachePlace, TokensAsStored, open_cache
+from stf_mamba.cached_items import CachePlace, TokensAsStored, default_cache, open_cache
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.crossvalidation_figures import summarise
 from stf_mamba.datasets.listing import first_few
@@ -132,7 +132,7 @@ def cross_validate(
         watcher: follows each training; its messages say which one begins.
         on_fold: called with each fold's predictions as they are there, those of an earlier call included.
         cache: where the output of the encoder's frozen blocks is kept, shared by the folds of a seed; ``None`` computes
-            it anew each time. The recipe needs ``data.views`` for it.
+            it anew each time, except for relations (``default_cache``). The recipe needs ``data.views`` for it.
 
     Returns:
         The result, which was also saved in ``out``.
@@ -151,6 +151,7 @@ def cross_validate(
     plan = plan_folds(manifest, folds, seeds, fraction, recipe.seed, grouping)
     if control is not None:
         _require_strangers(control, manifest)
+    cache = cache or default_cache(recipe, Path(out))
     job = _Job(
         recipe, store, manifest, Path(out), encoder_weights, from_scratch, device, select, control, watcher, cache
     )

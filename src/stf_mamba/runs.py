@@ -11,6 +11,7 @@ calibration.json      score → probability, fitted on the validation videos; wr
 curves.png            loss and validation AUC
 out-of-fold.csv       where every video trains: what models say of it that saw nobody in it (``training_folds``)
 folds/                these models
+cache/                relations of its clips (``cached_items.default_cache``)
 """
 
 from __future__ import annotations

@@ -21,7 +21,7 @@ import torch
 from torch import Tensor
 
 from stf_mamba import distributed
-from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored, open_cache
+from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored, default_cache, open_cache
 from stf_mamba.calibration import Calibration, cross_fitted_auc, fit_calibration
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.datasets.splits import Split
@@ -111,7 +111,8 @@ def train(
         watcher: gets progress; ``None`` for silence.
         cache: folder in which the output of the encoder's frozen blocks is kept, computed once for every augmented view
             and shared between runs. In float32 on a CPU the result is the same bit by bit as without; under autocast
-            the frozen blocks run in float32, more exactly than without.
+            the frozen blocks run in float32, more exactly than without. ``None`` keeps none, except of relations, which
+            are small and slow to compute: theirs lies in ``out/cache``.
         cache_storage: type in which it is kept; a shorter one costs precision, and how much is told.
 
     Returns:
@@ -130,7 +131,7 @@ def train(
         watcher = watcher or Watcher()
         require_frames(recipe, store)
         split = checked_split(split, recipe, manifest, watcher.on_message)
-        place = None if cache is None else CachePlace(Path(cache), cache_storage)
+        place = default_cache(recipe, Path(out)) if cache is None else CachePlace(Path(cache), cache_storage)
         job = _Job(recipe, store, manifest, encoder_weights, chosen, watcher, place)
         model, run = job.open(Path(out), split)
         if run.is_complete:

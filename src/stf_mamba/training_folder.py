@@ -158,8 +158,8 @@ def _write_error(error: OSError, folder: Path) -> RunError:
 def _require_free(folder: Path) -> None:
     """A folder without a state may hold what a run writes before its first one, and nothing of anybody else's."""
     remove_leftovers(folder)
-    of_a_run = {"recipe.toml", "clips.json", "split.json", "environment.json", "history.json", "folds"}
-    of_a_run.add("out-of-fold.csv")
+    of_a_run = {"recipe.toml", "clips.json", "split.json", "environment.json", "history.json"}
+    of_a_run |= {"folds", "out-of-fold.csv", "cache"}
     foreign = [p.name for p in folder.iterdir() if p.name not in of_a_run and not p.name.startswith(".")]
     if foreign:
         raise RunError(f"{folder} holds {foreign[0]} and is no training run; choose another --out")
