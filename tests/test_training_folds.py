@@ -112,6 +112,7 @@ def test_a_stop_in_the_second_fold_changes_nothing(prepared, finished, tmp_path)
     run = train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, watcher=Watcher(on_message=messages.append))
     assert first.stat().st_mtime_ns == written
     assert any("continuing" in message and "fold-2" in message for message in messages)
+    assert any("training on all 16" in message for message in messages)
     assert run.weights_path.read_bytes() == finished.weights_path.read_bytes()
     assert run.out_of_fold() == finished.out_of_fold()
     assert run.calibration() == finished.calibration()

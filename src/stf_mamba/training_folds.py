@@ -80,6 +80,7 @@ def out_of_fold_scores(
     result = Predictions(tuple(rows[e.record.video_id] for e in manifest.entries if e.record.video_id in rows), shared)
     if distributed.is_main():
         result.save(run.out_of_fold_path)
+    watcher.on_message(f"every video is scored out of fold; training on all {len(run.split.train)}")
     return result
 
 
