@@ -80,8 +80,9 @@ def test_a_model_that_separates_nothing_decides_nothing(video):
     useless = replace(SURE, auc=0.55, auc_low=0.4, auc_high=0.8)
     verdict = detector(LEFT, calibration=useless).detect(video)
     assert verdict.outcome is Outcome.INCONCLUSIVE
+    assert verdict.reasons[1].startswith("On ten simulated videos the model was not shown to separate")
     assert (
-        "(AUC with the epoch chosen on other people 0.55, 95 % interval 0.40 to 0.80): it decides nothing"
+        "(AUC 0.55, 95 % interval 0.40 to 0.80, nothing being chosen on the people that are scored)"
         in verdict.reasons[1]
     )
 

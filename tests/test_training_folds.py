@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import signal
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,9 +12,10 @@ from safetensors.torch import load_file
 
 from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import identity_disjoint_split
-from stf_mamba.errors import DatasetError, LeakError, RunError
+from stf_mamba.errors import DatasetError, LeakError, RunError, WeightsError
 from stf_mamba.evaluation import evaluate
-from stf_mamba.models.encoders import VitEncoder
+from stf_mamba.models.encoders import VitEncoder, build_encoder
+from stf_mamba.models.weights import save_state_dict
 from stf_mamba.predictions import Predictions
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.records import FAKE, REAL, VideoRecord
@@ -79,6 +81,7 @@ def test_the_kept_weights_are_the_last_epochs_and_the_calibration_is_of_the_out_
     assert calibration.n_real + calibration.n_fake == len(finished.split.train)
     assert calibration.source == "out-of-fold scores of 16 training videos of synthetic"
     assert [entry["validation_auc"] for entry in finished.history()] == [None, None]
+    assert [entry["best"] for entry in finished.history()] == [False, True]
     assert (finished.folder / "curves.png").stat().st_size > 5_000
 
 
@@ -95,8 +98,6 @@ def test_seen_people_are_refused_and_the_out_of_fold_scores_pointed_to(prepared,
 
 
 def test_a_stop_in_the_second_fold_changes_nothing(prepared, finished, tmp_path):
-    import signal
-
     messages: list[str] = []
 
     def stop(report) -> None:
@@ -118,14 +119,113 @@ def test_a_stop_in_the_second_fold_changes_nothing(prepared, finished, tmp_path)
     assert run.calibration() == finished.calibration()
 
 
-def test_another_recipe_takes_over_neither_the_run_nor_its_folds(prepared, finished, tmp_path):
-    other = replace(RECIPE, phases=(PhaseRecipe(1, 0, 0.0, 1e-3),))
-    with pytest.raises(RunError, match="another recipe"):
-        train(other, *prepared, finished.folder, from_scratch=True)
-    shutil.copytree(finished.folder / "folds", tmp_path / "run/folds")  # stopped before the run's own first state
-    (tmp_path / "run/folds/fold-1/predictions.csv").unlink()
-    with pytest.raises(RunError, match="another recipe"):
-        train(other, *prepared, tmp_path / "run", from_scratch=True)
+def stopped_after_the_folds(finished: Run, place: Path) -> Path:
+    """A copy of the run as it is when every fold is scored and the training of all videos has not begun."""
+    shutil.copytree(finished.folder, place)
+    for name in ("state.pt", "weights.safetensors", "history.json", "calibration.json", "curves.png"):
+        (place / name).unlink()
+    environment = json.loads((place / "environment.json").read_text())
+    (place / "environment.json").write_text(json.dumps({**environment, "complete": False}))
+    return place
+
+
+def test_finished_folds_are_continued_from(prepared, finished, tmp_path):
+    place = stopped_after_the_folds(finished, tmp_path / "run")
+    (place / "out-of-fold.csv").unlink()
+    steps: list[int] = []
+    watcher = Watcher(on_step=lambda report: steps.append(report.step))
+    run = train(RECIPE, *prepared, place, from_scratch=True, watcher=watcher)
+    assert len(steps) == 2 * 4  # two epochs of sixteen clips: nothing but the training of all videos
+    assert run.out_of_fold() == finished.out_of_fold()
+    assert run.weights_path.read_bytes() == finished.weights_path.read_bytes()
+
+
+@pytest.mark.parametrize(
+    ("changed", "words"),
+    [
+        (replace(RECIPE, seed=7), "another recipe and split|another recipe"),
+        (replace(RECIPE, phases=(PhaseRecipe(1, 0, 0.0, 1e-3),)), "another recipe"),
+        (replace(RECIPE, data=replace(RECIPE.data, validation="part")), "another recipe"),
+    ],
+)
+def test_another_recipe_takes_over_neither_the_run_nor_its_folds(prepared, finished, tmp_path, changed, words):
+    place = stopped_after_the_folds(finished, tmp_path / "run")
+    before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
+    for folder in (finished.folder, place):
+        with pytest.raises(RunError, match=words):
+            train(changed, *prepared, folder, from_scratch=True)
+    assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
+
+
+def test_scores_of_other_weights_are_not_believed(prepared, finished, tmp_path):
+    place = stopped_after_the_folds(finished, tmp_path / "run")
+    for name in ("weights.safetensors", "predictions.csv"):
+        first, second = (place / f"folds/fold-{fold}" / name for fold in (1, 2))
+        if name == "predictions.csv":
+            shutil.copy(second, first)
+    with pytest.raises(RunError, match="not made by the weights beside it"):
+        train(RECIPE, *prepared, place, from_scratch=True)
+
+
+def test_scores_that_are_gone_are_not_made_up(prepared, finished, tmp_path):
+    place = tmp_path / "run"
+    shutil.copytree(finished.folder, place)
+    (place / "out-of-fold.csv").unlink()
+    environment = json.loads((place / "environment.json").read_text())
+    (place / "environment.json").write_text(json.dumps({**environment, "complete": False}))
+    with pytest.raises(RunError, match="is missing, on which this run is calibrated"):
+        train(RECIPE, *prepared, place, from_scratch=True)
+
+
+def test_a_fold_does_not_start_from_random_values_where_weights_are_meant(prepared, tmp_path):
+    recipe = replace(RECIPE, encoder=EncoderRecipe("vit_tiny16", 0, blocks=1))
+    weights = tmp_path / "encoder.safetensors"
+    save_state_dict(build_encoder(EncoderRecipe("vit_tiny16", 0)).network.state_dict(), weights)
+    messages: list[str] = []
+
+    def stop(report) -> None:
+        if "fold 2" in messages[-1]:
+            signal.raise_signal(signal.SIGINT)
+
+    watcher = Watcher(on_message=messages.append, on_step=stop)
+    with pytest.raises(KeyboardInterrupt):
+        train(recipe, *prepared, tmp_path / "run", weights, watcher=watcher)
+    shutil.rmtree(tmp_path / "run/folds/fold-2")  # not begun yet
+    with pytest.raises(WeightsError, match="none were given"):
+        train(recipe, *prepared, tmp_path / "run")
+    with pytest.raises(RunError, match="another encoder weights file"):
+        train(recipe, *prepared, tmp_path / "run", from_scratch=True)
+    run = train(recipe, *prepared, tmp_path / "run", weights)
+    hashes = [Run.load(place).environment["encoder_weights_sha256"] for place in (run.folder / "folds").iterdir()]
+    assert hashes == [run.environment["encoder_weights_sha256"]] * 2
+
+
+def test_a_file_under_two_names_is_not_trained_and_scored(prepared, finished, tmp_path):
+    store, manifest = prepared
+    fold = Run.load(finished.folder / "folds/fold-1").split
+    files = {entry.record.video_id: entry.sha256 for entry in manifest.entries}
+    entries = [
+        replace(entry, sha256=files[fold.test[0]]) if entry.record.video_id == fold.train[0] else entry
+        for entry in manifest.entries
+    ]
+    with pytest.raises(LeakError, match="file"):
+        train(RECIPE, store, replace(manifest, entries=tuple(entries)), tmp_path / "run", from_scratch=True)
+    assert not (tmp_path / "run").exists()
+
+
+def test_too_many_folds_are_refused_before_anything_is_written(prepared, tmp_path):
+    recipe = replace(RECIPE, data=replace(RECIPE.data, validation_fraction=0.05))
+    with pytest.raises(DatasetError, match=r"larger data\.validation_fraction \(is 0\.05\)"):
+        train(recipe, *prepared, tmp_path / "run", from_scratch=True)
+    assert not (tmp_path / "run").exists()
+    with pytest.raises(DatasetError, match=r"larger data\.validation_fraction"):
+        cross_validate(recipe, *prepared, tmp_path / "cv", folds=2, from_scratch=True)
+    assert not (tmp_path / "cv").exists()
+
+
+def test_no_epoch_is_chosen_where_nothing_validates(prepared, tmp_path):
+    with pytest.raises(ValueError, match="keeps the last epoch"):
+        cross_validate(RECIPE, *prepared, tmp_path / "cv", folds=2, from_scratch=True, select="best")
 
 
 def test_a_cache_changes_nothing(prepared, finished, tmp_path):
@@ -144,6 +244,8 @@ def test_a_given_split_keeps_its_other_parts_unseen(prepared, tmp_path):
     for fold in (1, 2):
         of_fold = Run.load(run.folder / "folds" / f"fold-{fold}").split
         assert {*of_fold.train, *of_fold.test} == set(split.train)
+    with pytest.raises(LeakError, match="--part validation"):
+        evaluate(run, *prepared, part="all")
     predictions = evaluate(run, *prepared, part="validation")
     assert {row.video_id for row in predictions.rows} == set(split.validation)
     assert predictions.stamp["selected_on"] == "nothing, the last epoch"

@@ -16,6 +16,7 @@ from stf_mamba.models.detector import ClipDetector
 from stf_mamba.prefix_cache import CacheEntry, PrefixCache, StorageType, cache_settings
 from stf_mamba.prefix_filling import fill, prefix_tokens
 from stf_mamba.recipe import Recipe
+from stf_mamba.runs import CACHE
 from stf_mamba.scoring import thin, to_tensor
 from stf_mamba.training_data import ItemReader, TrainingItem
 from stf_mamba.training_reports import Watcher
@@ -35,7 +36,7 @@ def default_cache(recipe: Recipe, out: Path) -> CachePlace | None:
     """Where a run keeps the frozen blocks' output when it was told nothing: beside itself for relations of a number of
     views, which are few numbers and take seconds a clip to compute, otherwise nowhere."""
     kept = recipe.encoder.token == "relations" and recipe.data.views is not None
-    return CachePlace(out / "cache") if kept else None
+    return CachePlace(out / CACHE) if kept else None
 
 
 def open_cache(place: CachePlace, model: ClipDetector, recipe: Recipe, store: ClipStore) -> PrefixCache:

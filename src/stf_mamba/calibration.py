@@ -85,7 +85,7 @@ class Calibration(JsonRecord):
 def fit_calibration(
     predictions: Predictions, source: str, separation: Estimate | None = None, resamples: int = RESAMPLES
 ) -> Calibration:
-    """Calibrate on videos that the model was not trained on.
+    """Calibrate on scores of videos by models that were not trained on them.
 
     Args:
         source: which videos, in words.

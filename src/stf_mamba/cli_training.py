@@ -95,7 +95,10 @@ def crossvalidate(
     grouping: Annotated[
         GroupingName, typer.Option("--grouping", help="Hold out people, or whole components of linked people.")
     ] = GroupingName.COMPONENTS,
-    select: Annotated[SelectName, typer.Option("--select", help="Which epoch is scored.")] = SelectName.BEST,
+    select: Annotated[
+        SelectName | None,
+        typer.Option("--select", help="Which epoch is scored; best, or last where every video trains."),
+    ] = None,
     threshold: Annotated[
         ThresholdName, typer.Option("--threshold", help="How it is chosen on each training's validation videos.")
     ] = ThresholdName.SPECIFICITY,
@@ -151,7 +154,7 @@ def crossvalidate(
             from_scratch=from_scratch,
             device=device,
             grouping=grouping.value,
-            select=select.value,
+            select=None if select is None else select.value,
             threshold=threshold.value,
             control=None if control is None else store.manifest(control),
             watcher=watcher,
@@ -190,17 +193,19 @@ def estimate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a few steps of a recipe on this machine and compute from them what a training takes."""
+    from stf_mamba.cached_items import default_cache
     from stf_mamba.costs import estimate_run
     from stf_mamba.recipe import Recipe
 
     loaded = Recipe.load(recipe)
     n_clips = _videos_of_an_epoch(loaded, videos, real_videos) * clips_per_video
-    n_validation = n_clips
+    n_validation = videos * clips_per_video
     if loaded.data.validation == "part":
         fraction = loaded.data.validation_fraction
         n_validation = (validation or math.ceil(videos * fraction / (1 - fraction))) * clips_per_video
     elif validation is not None:
         raise UsageError(f"{recipe} trains on every video and scores them by folds; leave out --validation")
+    cache = cache or default_cache(loaded, Path()) is not None
     if cache and loaded.data.views is None:
         raise UsageError(f"{recipe} draws new views in every epoch, which no cache can hold; set data.views in it")
     stderr().print("measuring a few steps of every phase")
@@ -221,7 +226,7 @@ def _outcome_of(run: Run) -> str:
 
     out_of_fold = run.out_of_fold()
     if out_of_fold is not None:
-        return f"trained on {len(run.split.train)} videos; out-of-fold {auc(out_of_fold)}"
+        return f"trained on {len(out_of_fold.rows)} videos; out-of-fold {auc(out_of_fold)}"
     best = max(run.history(), key=lambda entry: (entry["validation_auc"], -entry["validation_loss"]))
     return (
         f"best epoch {best['epoch'] + 1} of {run.recipe.epochs}, validation AUC {best['validation_auc']:.4f} on "

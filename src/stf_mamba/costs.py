@@ -125,7 +125,7 @@ def estimate_run(
 
     Args:
         n_clips: training clips of an epoch, pseudo-fakes included.
-        n_validation: validation clips; where every video trains, the training clips once more.
+        n_validation: validation clips; where every video trains, the data set's own clips, each scored once.
         processes: how many devices like this one share the work.
         size_px: side of the prepared crops.
         repeats: measured steps of each kind, after one that warms up.
@@ -147,8 +147,8 @@ def estimate_run(
     clips_each = math.ceil(n_clips / processes)
     by_folds = data.validation == "folds"
     # k trainings on (k - 1) / k of the clips and one on all of them are as long as k on all.
-    lengths = data.folds if by_folds else 1
-    training_s = lengths * sum(
+    whole_trainings = data.folds if by_folds else 1
+    training_s = whole_trainings * sum(
         phase.epochs * clips_each * _loaded_s(cost.step_s, cost.making_s, chosen)
         for phase, cost in zip(recipe.phases, costs, strict=True)
     )
@@ -168,8 +168,8 @@ def estimate_run(
         training_hours=training_s / 3600,
         validation_hours=validations * math.ceil(n_validation / processes) * costs[0].scoring_s / 3600,
         memory_bytes=memory,
-        clips_bytes=(n_clips if by_folds else n_clips + n_validation) * data.frames * size_px**2 * 3,
-        cache=_cache_estimate(recipe, costs, n_clips, clips_each, lengths, chosen),
+        clips_bytes=(n_validation if by_folds else n_clips + n_validation) * data.frames * size_px**2 * 3,
+        cache=_cache_estimate(recipe, costs, n_clips, clips_each, whole_trainings, chosen),
     )
 
 
@@ -249,13 +249,13 @@ def _cache_estimate(
     costs: tuple[StepCost, ...],
     n_clips: int,
     clips_each: int,
-    lengths: int,
+    whole_trainings: int,
     device: torch.device,
 ) -> CacheEstimate | None:
     views, first = recipe.data.views, costs[0]
     if views is None or first.token_bytes is None:
         return None
-    training_s = lengths * sum(
+    training_s = whole_trainings * sum(
         phase.epochs * clips_each * (cost.step_s - cost.prefix_s)
         for phase, cost in zip(recipe.phases, costs, strict=True)
     )

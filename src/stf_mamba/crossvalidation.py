@@ -2,7 +2,7 @@
 
     OUT/settings.json                        what the folds are made with; another command's folder is refused
     OUT/seed-42/fold-1/run/                  the training run
-    OUT/seed-42/fold-1/validation.csv        inner validation videos
+    OUT/seed-42/fold-1/validation.csv        inner validation videos, or the training videos out of fold
     OUT/seed-42/fold-1/control-NAME.csv      real videos of another data set
     OUT/seed-42/fold-1/predictions.csv       the held-out videos
     OUT/cross-validation.json, *.csv         the figures, and the out-of-fold scores that they are computed from
@@ -10,7 +10,8 @@
 Each fold is held out once. Where swaps link nearly everybody (FaceForensics++ with few donors), whole components of
 linked people make no even folds; the grouping ``people`` then holds out people and leaves out of a fold's training
 whatever else shows them or their donors. An inner validation part is taken from the other folds by the same rule;
-epoch, threshold and scale are chosen there, and the held-out videos are looked at once, at the end.
+epoch, threshold and scale are chosen there, and the held-out videos are looked at once, at the end. Where the recipe
+lets every video train, threshold and scale come from the training videos' out-of-fold scores instead.
 """
 
 from __future__ import annotations
@@ -30,18 +31,19 @@ from stf_mamba.datasets.listing import first_few
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split, require_disjoint
 from stf_mamba.errors import DatasetError, LeakError, RunError
-from stf_mamba.evaluation import Part, entries_of_part, predict, protocol_stamp
+from stf_mamba.evaluation import NOTHING_SELECTED, Part, entries_of_part, predict, protocol_stamp
 from stf_mamba.metrics import RESAMPLES
 from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.models.weights import load_model_weights, save_state_dict
 from stf_mamba.out_of_fold import CrossValidation, FoldPredictions, Grouping, ThresholdRule
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import Recipe
+from stf_mamba.recipe import Recipe, folds_of_about
 from stf_mamba.records import REAL, JsonRecord, VideoRecord
-from stf_mamba.runs import Run, choose_device
+from stf_mamba.runs import FOLDS, Run, choose_device
 from stf_mamba.seeds import derive_seed
 from stf_mamba.training import Watcher, train
 from stf_mamba.training_folder import read_state
+from stf_mamba.training_folds import folds_of_training
 from stf_mamba.video import sha256_of
 
 Select = Literal["best", "last"]
@@ -107,7 +109,7 @@ def cross_validate(
     from_scratch: bool = False,
     device: str = "auto",
     grouping: Grouping = "components",
-    select: Select = "best",
+    select: Select | None = None,
     threshold: ThresholdRule = "specificity",
     control: Manifest | None = None,
     watcher: Watcher | None = None,
@@ -125,8 +127,9 @@ def cross_validate(
         grouping: ``components`` never cuts linked people apart and resamples components for the intervals; ``people``
             holds out people, leaves what links them to others out of training, and resamples people.
         select: ``best`` scores the epoch with the best AUC on the inner validation videos, ``last`` the last one, in
-            which these videos decide nothing but threshold and scale. A recipe whose validation is by folds always
-            keeps the last one, and its out-of-fold scores take the place of the inner validation videos.
+            which these videos decide nothing but threshold and scale. A recipe whose validation is by folds keeps the
+            last one, and its out-of-fold scores take the place of the inner validation videos. ``None`` is ``last`` for
+            such a recipe and ``best`` for others.
         threshold: how the flagging threshold is chosen on the inner validation videos (``choose_threshold``).
         control: real videos of other people, with clips in the same store, for a false-positive rate.
         watcher: follows each training; its messages say which one begins.
@@ -138,17 +141,21 @@ def cross_validate(
         The result, which was also saved in ``out``.
 
     Raises:
-        ValueError: no seeds, or one twice.
-        DatasetError: a fold or its inner validation part would lack real or fake videos, or the control holds fakes.
+        ValueError: no seeds, or one twice; or ``best`` for a recipe that keeps the last epoch.
+        DatasetError: a fold or its inner validation would lack real or fake videos, or the control holds fakes.
         LeakError: two parts share a file, or the control shows people of the data set.
         RunError: ``out`` holds something else.
         WeightsError, UsageError: as ``train``.
         KeyboardInterrupt: after the running training saved its state.
     """
     by_folds = recipe.data.validation == "folds"
-    select = "last" if by_folds else select
+    if by_folds and select == "best":
+        raise ValueError('select is "best", and the recipe\'s validation is by folds, which keeps the last epoch')
+    select = select or ("last" if by_folds else "best")
     fraction = None if by_folds else recipe.data.validation_fraction
     plan = plan_folds(manifest, folds, seeds, fraction, recipe.seed, grouping)
+    for planned in plan if by_folds else ():  # now rather than after hours
+        folds_of_training(manifest, planned.split.train, replace(recipe, seed=planned.seed))
     if control is not None:
         _require_strangers(control, manifest)
     cache = cache or default_cache(recipe, Path(out))
@@ -193,29 +200,37 @@ def plan_folds(
     plan = []
     for seed in seeds:
         for number, fold in enumerate(held_out, start=1):
-            inner = fold
+            train: tuple[str, ...] = fold.train
+            validation: tuple[str, ...] = ()
             if validation_fraction is not None:
                 rest = [record for record in records if fold.part_of(record.video_id) == "train"]
-                try:
-                    inner = _inner_split(rest, validation_fraction, seed, grouping)
-                except DatasetError as error:
-                    raise DatasetError(
-                        f"seed {seed}, fold {number} of {folds}: the videos outside the fold cannot be divided into "
-                        f"training and inner validation. {error}"
-                    ) from error
-            inner_validation = () if validation_fraction is None else inner.validation
-            split = Split(f"seed-{seed}-{fold.name}", inner.train, inner_validation, fold.validation)
+                where = f"seed {seed}, fold {number} of {folds}"
+                train, validation = _inner_parts(rest, validation_fraction, seed, grouping, where)
+            split = Split(f"seed-{seed}-{fold.name}", train, validation, fold.validation)
             require_disjoint(split, records, files)
             plan.append(PlannedFold(seed, number, split))
     return plan
 
 
-def _inner_split(records: Sequence[VideoRecord], validation_fraction: float, seed: int, grouping: Grouping) -> Split:
-    """Training and validation part of the videos outside a fold, drawn by the training's seed."""
-    if grouping == "components":
-        return identity_disjoint_split(records, validation_fraction, seed=seed)
-    parts = people_folds(records, max(2, round(1 / validation_fraction)), seed)
-    return parts[derive_seed("inner validation", seed) % len(parts)]
+def _inner_parts(
+    records: Sequence[VideoRecord], fraction: float, seed: int, grouping: Grouping, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Training and validation part of the videos outside a fold, drawn by the training's seed.
+
+    Raises:
+        DatasetError: a part would lack real or fake videos.
+    """
+    try:
+        if grouping == "components":
+            inner = identity_disjoint_split(records, fraction, seed=seed)
+        else:
+            parts = people_folds(records, folds_of_about(fraction), seed)
+            inner = parts[derive_seed("inner validation", seed) % len(parts)]
+    except DatasetError as error:
+        raise DatasetError(
+            f"{where}: the videos outside the fold cannot be divided into training and inner validation. {error}"
+        ) from error
+    return inner.train, inner.validation
 
 
 @dataclass(frozen=True)
@@ -295,10 +310,17 @@ def _trained(job: _Job, planned: PlannedFold, folds: int) -> Run:
     )
     state = read_state(place)
     assert state is not None
-    if job.select == "last":
+    if _keeps_another_epoch(job):
         save_state_dict(state["model"], folder / "last.safetensors")
     (place / "state.pt").unlink()
+    for weights in (place / FOLDS).glob("*/weights.safetensors"):  # their scores are kept
+        weights.unlink()
     return run
+
+
+def _keeps_another_epoch(job: _Job) -> bool:
+    """Whether the last epoch is scored, and the run keeps its best one."""
+    return job.select == "last" and job.recipe.data.validation == "part"
 
 
 def _resumable(run: Run) -> bool:
@@ -307,7 +329,7 @@ def _resumable(run: Run) -> bool:
 
 def _model(job: _Job, run: Run, folder: Path) -> ClipDetector:
     device = choose_device(job.device)
-    if job.select == "best":
+    if not _keeps_another_epoch(job):
         return run.model(device)
     model = build_detector(run.recipe)
     load_model_weights(model, folder / "last.safetensors")
@@ -320,12 +342,10 @@ def _origin(job: _Job, run: Run, planned: PlannedFold, folds: int) -> dict[str, 
     if job.select == "best":
         best = [entry["epoch"] for entry in run.history() if entry["best"]][-1]
         return {**stamp, "epoch": str(best + 1), "selected_on": "inner validation part of the training folds"}
-    return {
-        **stamp,
-        "epoch": str(run.recipe.epochs),
-        "selected_on": "nothing, the last epoch",
-        "weights_sha256": sha256_of(job.out / planned.folder / "last.safetensors"),
-    }
+    stamp |= {"epoch": str(run.recipe.epochs), "selected_on": NOTHING_SELECTED}
+    if _keeps_another_epoch(job):
+        stamp["weights_sha256"] = sha256_of(job.out / planned.folder / "last.safetensors")
+    return stamp
 
 
 def _open(job: _Job, folds: int, grouping: Grouping) -> None:

@@ -29,7 +29,7 @@ from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score
 from stf_mamba.video import sha256_of, window_spans
 
 UNTRAINED = "The model is untrained: its scores say nothing about this video."
-UNFINISHED = "The model's training has not come to its end: this is its best epoch so far."
+UNFINISHED = "The model's training has not come to its end: this is what it has kept so far."
 
 
 class Detector:
@@ -132,9 +132,9 @@ class Detector:
         if not self.calibration.separates:
             low, high = self.calibration.auc_low, self.calibration.auc_high
             reasons.append(
-                "On its validation videos the model was not shown to separate real from manipulated better than chance "
-                f"(AUC with the epoch chosen on other people {self.calibration.auc:.2f}, 95 % interval {low:.2f} to "
-                f"{high:.2f}): it decides nothing."
+                f"On {self.calibration.source} the model was not shown to separate real from manipulated better than "
+                f"chance (AUC {self.calibration.auc:.2f}, 95 % interval {low:.2f} to {high:.2f}, nothing being chosen "
+                "on the people that are scored): it decides nothing."
             )
         elif outcome is Outcome.INCONCLUSIVE:
             reasons.append("The interval reaches across one half: this evidence does not decide.")

@@ -17,12 +17,15 @@ from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.errors import LeakError, UsageError
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.recipe import Recipe
 from stf_mamba.records import Outcome, TrackScore
-from stf_mamba.runs import Run, choose_device
+from stf_mamba.runs import OUT_OF_FOLD, Run, choose_device
 from stf_mamba.scoring import AGGREGATION, TokensOf, score_stored_video, video_score
 
 Part = Literal["train", "validation", "test", "all"]
+
+# What chose the epoch whose weights a run keeps, by ``data.validation``.
+NOTHING_SELECTED = "nothing, the last epoch"
+SELECTED_ON = {"part": "validation part of the training data", "folds": NOTHING_SELECTED}
 
 LIBRARIES = ("stf-mamba", "torch", "timm", "numpy", "av", "opencv-python-headless")
 
@@ -147,7 +150,7 @@ def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part, v
         "frames": f"{run.recipe.data.frames} of {settings.frames}, {settings.sampling}",
         **clip_stamp(settings),
         "trained_on": str(run.environment.get("dataset")),
-        "selected_on": selected_on(run.recipe),
+        "selected_on": SELECTED_ON[run.recipe.data.validation],
         "training_complete": str(run.is_complete),
         "split": run.split.name,
         "split_leaks_by_its_rules": ", ".join(PUBLISHED_LEAKS.get(run.split.name, ())) or "none",
@@ -157,11 +160,6 @@ def protocol_stamp(run: Run, store: ClipStore, manifest: Manifest, part: Part, v
         "seed": str(run.recipe.seed),
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }
-
-
-def selected_on(recipe: Recipe) -> str:
-    """What chose the epoch whose weights a run keeps, in words."""
-    return "nothing, the last epoch" if recipe.data.validation == "folds" else "validation part of the training data"
 
 
 def clip_stamp(settings: ClipSettings) -> dict[str, str]:
@@ -224,8 +222,9 @@ def _require_unseen(run: Run, name: str, entries: Sequence[ManifestEntry]) -> No
     ]
     if seen:
         instead = "evaluate with --part validation or --part test"
-        if run.out_of_fold_path.is_file() and not run.split.test:
-            instead = f"what models say of them that saw nobody in them is in {run.out_of_fold_path}"
+        own = name == run.environment.get("dataset")
+        if own and run.recipe.data.validation == "folds" and not (run.split.validation or run.split.test):
+            instead = f"every video trained; {run.folder / OUT_OF_FOLD} has what models say that saw nobody in it"
         raise LeakError(
             f"{len(seen)} of {len(entries)} videos of {name} (such as {seen[0]}) show people that "
             f"the run was trained or selected on; {instead}"

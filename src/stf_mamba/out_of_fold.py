@@ -35,7 +35,8 @@ class FoldPredictions:
         seed: of the training.
         fold: from 1.
         epoch: the last one that trained the weights, from 1.
-        validation: inner validation videos; epoch, threshold and scale may be chosen by them.
+        validation: inner validation videos, or the training videos out of fold; epoch, threshold and scale may be
+            chosen by them.
         test: the held-out fold.
         control: real videos of another data set, if there are any.
     """
@@ -54,9 +55,9 @@ class FoldResult(JsonRecord):
 
     Attributes:
         auc: on the held-out videos.
-        validation_auc: on the inner validation videos; where the epoch was chosen by them it flatters.
-        threshold: a video with a higher logit is flagged; chosen on the inner validation videos.
-        centre, spread: a standardised score is ``(logit − centre) / spread``; from the inner validation videos.
+        validation_auc: on ``FoldPredictions.validation``; where the epoch was chosen by them it flatters.
+        threshold: a video with a higher logit is flagged; chosen on them.
+        centre, spread: a standardised score is ``(logit − centre) / spread``; from them.
         video_ids: the held-out videos.
     """
 

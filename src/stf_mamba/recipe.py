@@ -220,7 +220,12 @@ class DataRecipe:
     @property
     def folds(self) -> int:
         """How many folds of about ``validation_fraction`` there are; two at least."""
-        return max(2, round(1 / self.validation_fraction))
+        return folds_of_about(self.validation_fraction)
+
+
+def folds_of_about(fraction: float) -> int:
+    """How many folds of about this part of the videos there are; two at least."""
+    return max(2, round(1 / fraction))
 
 
 @dataclass(frozen=True)

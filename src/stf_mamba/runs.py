@@ -7,7 +7,7 @@ environment.json      versions, device, hashes, parameter counts, the data set's
 history.json          one entry an epoch
 state.pt              what resuming needs
 weights.safetensors   the best epoch by validation AUC; the last one where no part of the videos validates
-calibration.json      score → probability, fitted on the validation videos; written when the run is complete
+calibration.json      score → probability, fitted on the validation videos or the out-of-fold scores; written at the end
 curves.png            loss and validation AUC
 out-of-fold.csv       where every video trains: what models say of it that saw nobody in it (``training_folds``)
 folds/                these models
@@ -33,6 +33,10 @@ from stf_mamba.models.weights import load_model_weights
 from stf_mamba.predictions import Predictions
 from stf_mamba.recipe import Recipe
 from stf_mamba.video import sha256_of
+
+OUT_OF_FOLD = "out-of-fold.csv"
+FOLDS = "folds"
+CACHE = "cache"
 
 
 @dataclass(frozen=True)
@@ -73,18 +77,18 @@ class Run:
         """Where the kept epoch's weights lie."""
         return self.folder / "weights.safetensors"
 
-    @property
-    def out_of_fold_path(self) -> Path:
-        """Where a run that trains on every video keeps their out-of-fold scores."""
-        return self.folder / "out-of-fold.csv"
-
     def out_of_fold(self) -> Predictions | None:
         """The out-of-fold scores of the training videos, or ``None`` for a run with a validation part.
 
         Raises:
-            PredictionsError: the file is damaged.
+            RunError: the file is missing or damaged.
         """
-        return Predictions.load(self.out_of_fold_path) if self.out_of_fold_path.is_file() else None
+        if self.recipe.data.validation == "part":
+            return None
+        path = self.folder / OUT_OF_FOLD
+        if not path.is_file():
+            raise RunError(f"{path} is missing, on which this run is calibrated; train into another folder")
+        return Predictions.load(path)
 
     @property
     def is_complete(self) -> bool:

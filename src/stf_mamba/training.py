@@ -1,6 +1,7 @@
 """One training loop: phases of (epochs, what trains, rates), the best epoch by validation AUC, exact resume.
 
-Where every video trains (``data.validation = "folds"``), the same loop first trains a model for each fold.
+Where every video trains (``data.validation = "folds"``), the same loop first trains a model for each fold, and each of
+these trainings keeps its last epoch.
 
 Every draw comes from a seed that names what it is for (recipe seed, epoch, video, clip), so nothing but the weights,
 the optimiser's moments and the position needs to be saved for a resumed run to continue bit by bit on a CPU.
@@ -67,7 +68,7 @@ from stf_mamba.training_folder import (
     write_state,
     write_weights,
 )
-from stf_mamba.training_folds import out_of_fold_scores
+from stf_mamba.training_folds import folds_of_training, out_of_fold_scores
 from stf_mamba.training_reports import EpochReport, StepReport, Watcher
 from stf_mamba.training_requirements import (
     checked_split,
@@ -103,7 +104,7 @@ def train(
     Args:
         store, manifest: prepared clips and the data set whose videos they are.
         out: the run's folder.
-        encoder_weights: file of the pretrained encoder; only a fresh start reads it.
+        encoder_weights: file of the pretrained encoder; only a fresh start reads it, of a fold's training as well.
         from_scratch: start an encoder that is meant to be pretrained from random values instead.
         split: ``None`` draws an identity-disjoint split from the recipe's seed and validation fraction, or takes every
             video for training where the recipe's validation is by folds; a given split's validation part is then left
@@ -131,15 +132,16 @@ def train(
         watcher = watcher or Watcher()
         require_frames(recipe, store)
         split = checked_split(split, recipe, manifest, watcher.on_message)
+        folds = folds_of_training(manifest, split.train, recipe) if recipe.data.validation == "folds" else []
         place = default_cache(recipe, Path(out)) if cache is None else CachePlace(Path(cache), cache_storage)
-        job = _Job(recipe, store, manifest, encoder_weights, chosen, watcher, place)
+        job = _Job(recipe, store, manifest, encoder_weights, from_scratch, chosen, watcher, place)
         model, run = job.open(Path(out), split)
         if run.is_complete:
             watcher.on_message(f"{run.folder} is complete already; nothing to train")
             return run
-        if recipe.data.validation == "part":
-            return _Training(job, run, model).run_to_end()
-        scores = out_of_fold_scores(job.train_fold, recipe, store, manifest, run, chosen, watcher, place)
+        scores = run.out_of_fold() if has_state(run.folder) else None  # the last training comes after all folds
+        if folds and scores is None:
+            scores = out_of_fold_scores(job.train_fold, folds, store, manifest, run, chosen, watcher, place)
         return _Training(job, run, model, scores).run_to_end()
 
 
@@ -151,6 +153,7 @@ class _Job:
     store: ClipStore
     manifest: Manifest
     encoder_weights: str | os.PathLike[str] | None
+    from_scratch: bool
     device: torch.device
     watcher: Watcher
     cache: CachePlace | None
@@ -179,7 +182,12 @@ class _Job:
         return model, run
 
     def train_fold(self, folder: Path, split: Split) -> Run:
-        """A training on the whole training part of a split, which keeps the last epoch and calibrates nothing."""
+        """A training on the whole training part of a split, which keeps the last epoch and calibrates nothing.
+
+        Raises:
+            WeightsError: it would start without the encoder's weights.
+        """
+        require_weights(self.recipe, folder, self.encoder_weights, self.from_scratch)
         model, run = self.open(folder, split)
         return run if run.is_complete else _Training(self, run, model).run_to_end()
 
@@ -202,9 +210,9 @@ class _Training:
                 watcher.on_message(f"{video_id} makes no pseudo-fake: {reason}")
         self.items = list_items(clips, self.recipe, self.reader.reals)
         self.validation: list[ManifestEntry] = []  # none where every video trains
+        scored = _entries(manifest, run.split.test) if out_of_fold is None else []  # by a fold's training
         if self.recipe.data.validation == "part":
-            wanted = set(run.split.validation)
-            self.validation = [entry for entry in manifest.entries if entry.record.video_id in wanted]
+            self.validation = scored = _entries(manifest, run.split.validation)
             require_both_classes(self.validation)
         self.class_weights = class_weights_of([item.label for item in self.items], self.recipe.data.balance)
         self.steps = math.ceil(len(self.items) / self.recipe.data.batch_size)
@@ -226,7 +234,7 @@ class _Training:
             self.cached = CachedItems(tokens, self.model, self.reader)
             plain = self._to_standardise() if state is None else []
             exact = cache.storage == "float32"  # rounded tokens may train, but they score nothing
-            self.cached.fill(self.items, plain, self.validation if exact else [], watcher)
+            self.cached.fill(self.items, plain, scored if exact else [], watcher)
             self.tokens_of = TokensAsStored(tokens, self.model, store) if exact else None
         if state is None:
             self._start_fresh()
@@ -343,7 +351,10 @@ class _Training:
             raise KeyboardInterrupt
 
     def _close_epoch(self) -> None:
-        """Validate, keep the weights if they are the best, write history and state, move on."""
+        """Validate, keep the weights if they are the best, write history and state, move on.
+
+        Where nothing validates, the last epoch's are kept.
+        """
         distributed.broadcast_module(self.model)  # batch norms have followed each process's own clips
         self._save()  # a stop during validation costs the validation alone
         started_s = time.monotonic()
@@ -357,7 +368,7 @@ class _Training:
             validation_loss=None if result is None else result.loss,
             validation_auc=None if result is None else result.auc,
             log_variance_gap=None if result is None else result.log_variance_gap,
-            best=result is None or self._is_best(result),
+            best=self.epoch + 1 == self.recipe.epochs if result is None else self._is_best(result),
             clips_per_s=len(self.items) / self.seconds,
             seconds=self.seconds,
             validation_seconds=time.monotonic() - started_s,
@@ -457,6 +468,11 @@ class _Training:
             ) from error
         where = f"epoch {self.epoch + 1}, step {self.step + 1}"
         self.watcher.on_message(f"continuing {self.run.folder} at {where}")
+
+
+def _entries(manifest: Manifest, video_ids: Sequence[str]) -> list[ManifestEntry]:
+    wanted = set(video_ids)
+    return [entry for entry in manifest.entries if entry.record.video_id in wanted]
 
 
 def _with_scores(predictions: Predictions, scores: Sequence[float | None]) -> Predictions:

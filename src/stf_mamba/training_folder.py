@@ -24,7 +24,7 @@ from stf_mamba.evaluation import versions
 from stf_mamba.models.weights import save_state_dict
 from stf_mamba.plots import plot_history, save_figure
 from stf_mamba.recipe import Recipe
-from stf_mamba.runs import Run
+from stf_mamba.runs import CACHE, FOLDS, OUT_OF_FOLD, Run
 from stf_mamba.video import sha256_of
 
 
@@ -49,7 +49,7 @@ def open_folder(
         RunError: the folder holds something else, or a run of another recipe, split or clips.
         RecipeError: the recipe names something that does not exist.
     """
-    if has_state(folder) or _is_complete(folder):
+    if _is_begun(folder):
         run = Run.load(folder)
         _require_same(run, recipe, store, manifest, split, encoder_weights, token_storage)
         if distributed.is_main():
@@ -77,9 +77,21 @@ def has_state(folder: Path) -> bool:
     return (folder / "state.pt").exists()
 
 
-def _is_complete(folder: Path) -> bool:
-    """Whether a run came to its end here; what only continuing needs may have been removed since."""
-    return (folder / "environment.json").is_file() and Run.load(folder).is_complete
+def _is_begun(folder: Path) -> bool:
+    """Whether this folder holds work of a run that another one must not take over: a state, scores of its folds, or a
+    complete run, from which what only continuing needs may have been removed since."""
+    if has_state(folder) or is_complete(folder):
+        return True
+    return (folder / "environment.json").is_file() and ((folder / FOLDS).is_dir() or (folder / OUT_OF_FOLD).is_file())
+
+
+def is_complete(folder: Path) -> bool:
+    """Whether a run came to its end in this folder."""
+    try:
+        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return False
+    return isinstance(environment, dict) and environment.get("complete") is True
 
 
 def read_state(folder: Path) -> dict[str, Any] | None:
@@ -114,7 +126,7 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
 
 
 def write_weights(folder: Path, state: dict[str, Tensor]) -> None:
-    """Save the best epoch's weights; the old ones stay until the new ones are whole.
+    """Save the weights of the epoch that is kept; the old ones stay until the new ones are whole.
 
     Raises:
         RunError: the disk is full or the folder cannot be written.
@@ -158,8 +170,7 @@ def _write_error(error: OSError, folder: Path) -> RunError:
 def _require_free(folder: Path) -> None:
     """A folder without a state may hold what a run writes before its first one, and nothing of anybody else's."""
     remove_leftovers(folder)
-    of_a_run = {"recipe.toml", "clips.json", "split.json", "environment.json", "history.json"}
-    of_a_run |= {"folds", "out-of-fold.csv", "cache"}
+    of_a_run = {"recipe.toml", "clips.json", "split.json", "environment.json", "history.json", CACHE}
     foreign = [p.name for p in folder.iterdir() if p.name not in of_a_run and not p.name.startswith(".")]
     if foreign:
         raise RunError(f"{folder} holds {foreign[0]} and is no training run; choose another --out")
@@ -206,7 +217,9 @@ def _require_same(
     token_storage: str,
 ) -> None:
     started_from = run.environment.get("encoder_weights_sha256")
-    given = started_from if encoder_weights is None else sha256_of(encoder_weights)
+    given = None if encoder_weights is None else sha256_of(encoder_weights)
+    if encoder_weights is None and (has_state(run.folder) or is_complete(run.folder)):
+        given = started_from  # the weights are in the state; only a training that starts reads the file
     differences = [
         name
         for name, before, now in (

@@ -22,66 +22,40 @@ from stf_mamba import distributed
 from stf_mamba.cached_items import CachePlace, TokensAsStored, open_cache
 from stf_mamba.clipstore import ClipStore, Manifest
 from stf_mamba.datasets.people_folds import people_folds
-from stf_mamba.datasets.splits import Split, grouped_folds, linked_videos
+from stf_mamba.datasets.splits import Split, grouped_folds, linked_videos, require_disjoint
+from stf_mamba.errors import DatasetError, RunError
 from stf_mamba.evaluation import entries_of_part, predict, protocol_stamp
-from stf_mamba.predictions import Predictions
+from stf_mamba.predictions import Prediction, Predictions
 from stf_mamba.recipe import Recipe
 from stf_mamba.records import VideoRecord
-from stf_mamba.runs import Run
+from stf_mamba.runs import FOLDS, OUT_OF_FOLD, Run
 from stf_mamba.training_reports import Watcher
 
-FOLDS = "folds"
+OF_A_FOLD = ("part", "videos", "split", "split_sha256", "weights_sha256")  # what a stamp says of one fold alone
 
 
-def out_of_fold_scores(
-    train_fold: Callable[[Path, Split], Run],
-    recipe: Recipe,
-    store: ClipStore,
-    manifest: Manifest,
-    run: Run,
-    device: torch.device,
-    watcher: Watcher,
-    cache: CachePlace | None = None,
-) -> Predictions:
-    """Score every training video of a run by a model that saw nobody in it, or read what was scored before.
-
-    Args:
-        train_fold: trains a model into a folder by a split whose training part it uses whole; continues or returns what
-            is there.
-        run: started, not trained; its folder gets the result.
-
-    Returns:
-        Predictions of the training videos that have clips, in the manifest's order.
+def folds_of_training(manifest: Manifest, train_ids: Sequence[str], recipe: Recipe) -> list[Split]:
+    """The folds of a run's training videos that have clips: what trains, and what is held out (``test``).
 
     Raises:
-        DatasetError: a fold would lack real or fake videos.
-        RunError, WeightsError, UsageError, KeyboardInterrupt: as the trainings.
+        DatasetError: a fold, or what trains without it, would lack real or fake videos.
+        LeakError: two videos of different people are the same file.
     """
-    wanted = set(run.split.train)
-    records = [entry.record for entry in manifest.entries if entry.record.video_id in wanted and entry.clips]
-    splits = validation_folds(records, recipe.data.folds, recipe.seed)
-    rows, stamp = {}, {}
-    for number, split in enumerate(splits, start=1):
-        folder = run.folder / FOLDS / f"fold-{number}"
-        scores = folder / "predictions.csv"
-        if not scores.is_file():
-            watcher.on_message(f"fold {number} of {len(splits)}: training without its {len(split.test)} videos")
-            trained = train_fold(folder, split)
-            predictions = _scores(trained, store, manifest, device, cache)
-            if distributed.is_main():
-                predictions.save(scores)
-                (folder / "state.pt").unlink(missing_ok=True)  # what only continuing needs
-            distributed.wait_for_all()
-        found = Predictions.load(scores)
-        rows.update({row.video_id: row for row in found.rows})
-        stamp = found.stamp
-    shared = {key: value for key, value in stamp.items() if key not in ("split", "split_sha256", "weights_sha256")}
-    shared |= {"part": "out-of-fold scores of the training videos", "videos": str(len(rows))}
-    result = Predictions(tuple(rows[e.record.video_id] for e in manifest.entries if e.record.video_id in rows), shared)
-    if distributed.is_main():
-        result.save(run.out_of_fold_path)
-    watcher.on_message(f"every video is scored out of fold; training on all {len(run.split.train)}")
-    return result
+    wanted = set(train_ids)
+    entries = [entry for entry in manifest.entries if entry.record.video_id in wanted and entry.clips]
+    records = [entry.record for entry in entries]
+    files = {entry.record.video_id: entry.sha256 for entry in entries if entry.sha256 is not None}
+    try:
+        splits = validation_folds(records, recipe.data.folds, recipe.seed)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{len(records)} training videos cannot be scored in {recipe.data.folds} folds: {error}. In the recipe, a "
+            f"larger data.validation_fraction (is {recipe.data.validation_fraction}) makes fewer folds, and "
+            'data.validation = "part" does without them'
+        ) from error
+    for split in splits:
+        require_disjoint(split, records, files)
+    return splits
 
 
 def validation_folds(records: Sequence[VideoRecord], folds: int, seed: int) -> list[Split]:
@@ -100,14 +74,74 @@ def validation_folds(records: Sequence[VideoRecord], folds: int, seed: int) -> l
     return [Split(fold.name, fold.train, (), fold.validation) for fold in draw(records, folds, seed)]
 
 
-def _scores(
+def out_of_fold_scores(
+    train_fold: Callable[[Path, Split], Run],
+    splits: Sequence[Split],
+    store: ClipStore,
+    manifest: Manifest,
+    run: Run,
+    device: torch.device,
+    watcher: Watcher,
+    cache: CachePlace | None = None,
+) -> Predictions:
+    """Score every training video of a run by a model that saw nobody in it, or read what was scored before.
+
+    Args:
+        train_fold: trains a model into a folder by a split whose training part it uses whole; continues or returns what
+            is there.
+        splits: ``folds_of_training``.
+        run: begun, not trained; its folder gets the result.
+
+    Returns:
+        Predictions of the training videos that have clips, in the manifest's order.
+
+    Raises:
+        RunError: the folder of a fold holds another training.
+        WeightsError, UsageError, KeyboardInterrupt: as the trainings.
+    """
+    rows: dict[str, Prediction] = {}
+    stamp: dict[str, str] = {}
+    for number, split in enumerate(splits, start=1):
+        folder = run.folder / FOLDS / f"fold-{number}"
+        if not (folder / "predictions.csv").is_file():
+            watcher.on_message(f"fold {number} of {len(splits)}: training without its {len(split.test)} videos")
+        found = _scored(train_fold(folder, split), store, manifest, device, cache)
+        rows.update({row.video_id: row for row in found.rows})
+        stamp = found.stamp
+    result = Predictions(
+        tuple(rows[entry.record.video_id] for entry in manifest.entries if entry.record.video_id in rows),
+        {key: value for key, value in stamp.items() if key not in OF_A_FOLD}
+        | {"part": "out-of-fold scores of the training videos", "videos": str(len(rows))},
+    )
+    if distributed.is_main():
+        result.save(run.folder / OUT_OF_FOLD)
+    watcher.on_message(f"every video is scored out of fold; training on all {len(rows)}")
+    return result
+
+
+def _scored(
     run: Run, store: ClipStore, manifest: Manifest, device: torch.device, cache: CachePlace | None
 ) -> Predictions:
-    """What a fold's last epoch says of the videos that it holds out."""
+    """What a fold's last epoch says of the videos that it holds out, kept beside it.
+
+    Raises:
+        RunError: scores of other weights lie there.
+    """
+    path = run.folder / "predictions.csv"
+    if path.is_file():
+        found = Predictions.load(path)
+        if found.stamp.get("weights_sha256") != run.weights_sha256():
+            raise RunError(f"{path} was not made by the weights beside it; remove it and run the same command again")
+        return found
     model = run.model(device)
     tokens_of = None
     if cache is not None and cache.storage == "float32":  # rounded tokens score nothing
         tokens_of = TokensAsStored(open_cache(cache, model, run.recipe, store), model, store)
     entries = entries_of_part(run, manifest, "test")
     stamp = protocol_stamp(run, store, manifest, "test", len(entries))
-    return predict(model, store, entries, run.recipe.data.frames, device, None, stamp, tokens_of=tokens_of)
+    predictions = predict(model, store, entries, run.recipe.data.frames, device, None, stamp, tokens_of=tokens_of)
+    if distributed.is_main():
+        predictions.save(path)
+        (run.folder / "state.pt").unlink(missing_ok=True)  # what only continuing needs
+    distributed.wait_for_all()
+    return predictions

@@ -15,7 +15,7 @@ from stf_mamba.models.detector import ClipDetector
 from stf_mamba.models.encoders import ENCODERS
 from stf_mamba.recipe import Recipe
 from stf_mamba.records import FAKE, REAL
-from stf_mamba.training_folder import has_state
+from stf_mamba.training_folder import has_state, is_complete
 
 
 def checked_split(split: Split | None, recipe: Recipe, manifest: Manifest, on_message: Callable[[str], None]) -> Split:
@@ -94,7 +94,9 @@ def require_weights(
     """
     name = recipe.encoder.name
     spec = ENCODERS.get(name)
-    if spec is None or not spec.pretrained or encoder_weights is not None or from_scratch or has_state(out):
+    if spec is None or not spec.pretrained or encoder_weights is not None or from_scratch:
+        return
+    if has_state(out) or is_complete(out):
         return
     raise WeightsError(
         f"the encoder {name!r} ({spec.description}) is meant to start from pretrained weights and none were given; "

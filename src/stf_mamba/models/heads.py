@@ -157,8 +157,8 @@ class StandardisedContentHead(ClipHead):
     """A linear map of the clip's mean embedding, each of whose numbers is standardised over the training clips.
 
     The mean is first brought to one length (layer-normalised): what counts is its direction, not how strong everything
-    in a picture is. Then each number is centred and scaled by the training clips (``standardise``), so that those of
-    small spread weigh as much as the others: what a regularised logistic regression does. The map starts at zero.
+    in a picture is. Then each number is centred and scaled by training clips of both classes (``standardise``), so that
+    those of small spread weigh as much as the others, as in a regularised logistic regression. The map starts at zero.
     """
 
     standardises = True
