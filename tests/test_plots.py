@@ -32,6 +32,13 @@ def test_history_is_drawn_as_it_is():
     np.testing.assert_allclose(lines(gap)["fake − real"][:, 1], [0, 0.1, 0.2])
 
 
+def test_a_history_without_validation_is_its_loss_alone():
+    gone = dict.fromkeys(("validation_loss", "validation_auc", "log_variance_gap"))
+    (loss,) = plot_history([{**entry, **gone} for entry in HISTORY], "a run").axes
+    np.testing.assert_allclose(lines(loss)["training clips"], [[1, 0.7], [2, 0.6], [3, 0.5]])
+    assert set(lines(loss)) == {"training clips", "phase boundary"}
+
+
 def test_consistency_marks_the_least_consistent_frame(tmp_path):
     clip = ClipScore(0.0, 0.4, 1.0, -8.0, (0.9, 0.7, 0.95), (0.0, 0.2, 0.4))
     figure = plot_consistency(TrackScore(0, 1.0, None, (clip,)))

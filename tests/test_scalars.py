@@ -3,6 +3,7 @@
 import json
 import shutil
 import signal
+from dataclasses import replace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
@@ -47,6 +48,14 @@ def test_curves_hold_every_step_and_epoch(prepared, tmp_path):
     assert found["epoch/validation_auc"] == [
         (4 * (entry["epoch"] + 1), pytest.approx(entry["validation_auc"])) for entry in run.history()
     ]
+
+
+def test_what_nothing_validated_has_no_curve(prepared, tmp_path):
+    recipe = replace(RECIPE, data=replace(RECIPE.data, validation="folds"), phases=(PhaseRecipe(2, 0, 0.0, 1e-3),))
+    run = train(recipe, *prepared, tmp_path / "run")
+    found = curves(run.folder)
+    assert set(found) == {*STEP_SCALARS, "epoch/train_loss"}
+    assert len(found["epoch/train_loss"]) == 2
 
 
 def test_a_run_that_was_stopped_or_killed_draws_the_same_curves(prepared, tmp_path):

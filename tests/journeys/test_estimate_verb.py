@@ -47,6 +47,21 @@ def test_hours_and_the_cache_follow_from_the_measured_steps(recipe):
     assert result["cache"]["disk_bytes"] == 80 * 3 * 2 * (7 * 7 + 1) * 96 * 4
 
 
+def test_folds_are_counted_and_relations_are_cached_without_asking(recipe):
+    path = recipe('validation = "folds"\nvalidation_fraction = 0.25\nviews = 1')
+    path.write_text(path.read_text().replace("trainable_blocks = 1 }", 'trainable_blocks = 0, token = "relations" }'))
+    estimated = stf("estimate", path, "--videos", 40, "--device", "cpu", "--json")
+    assert estimated.exit_code == 0, estimated.stderr
+    result = json.loads(estimated.stdout)
+    (step,) = result["steps"]
+    assert (result["trainings"], result["n_clips"], result["n_validation"]) == (5, 40, 40)
+    assert result["training_hours"] == pytest.approx(10 * 4 * 40 * (step["step_s"] + step["making_s"]) / 3600)
+    assert result["validation_hours"] == pytest.approx(40 * step["scoring_s"] / 3600)
+    assert result["cache"]["training_hours"] == pytest.approx(10 * 4 * 40 * (step["step_s"] - step["prefix_s"]) / 3600)
+    told = stf("estimate", path, "--videos", 40, "--device", "cpu").stdout
+    assert "40 clips to validate, in 5 trainings" in told
+
+
 def test_pseudofakes_are_counted(recipe):
     estimated = stf("estimate", recipe('fakes = "both"'), "--videos", 30, "--real-videos", 10, "--json")
     assert estimated.exit_code == 0, estimated.stderr

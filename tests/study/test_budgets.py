@@ -1,5 +1,7 @@
 """A budget takes the same from every row and leaves what the row is about."""
 
+from dataclasses import replace
+
 import pytest
 
 from stf_mamba.errors import UsageError
@@ -19,6 +21,12 @@ def test_every_row_builds_in_the_miniature(key):
 
 def test_the_full_budget_is_the_recipe_itself():
     assert all(planned_recipe(row, BUDGETS["full"], {}) == row.recipe for row in ROWS.values())
+
+
+def test_every_row_has_a_validation_part():
+    row = ROWS["v8-relations"]
+    recipe = replace(row.recipe, data=replace(row.recipe.data, validation="folds"))
+    assert planned_recipe(row, BUDGETS["full"], {}, recipe).data.validation == "part"
 
 
 def test_two_phases_stay_two_and_keep_the_tenth():
