@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 from stf_mamba.errors import RunError, UsageError
 from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.recipe import AugmentRecipe, DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
-from stf_mamba.training import Watcher, train
+from stf_mamba.training import train
+from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_store
 
 CLOCK = ("clips_per_s", "seconds", "validation_seconds")

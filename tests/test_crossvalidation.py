@@ -9,7 +9,8 @@ from safetensors.torch import load_file
 
 from stf_mamba import crossvalidation
 from stf_mamba.clipstore import Manifest, ManifestEntry, StoredVideo
-from stf_mamba.crossvalidation import cross_validate, plan_folds
+from stf_mamba.crossvalidation import cross_validate
+from stf_mamba.crossvalidation_plan import plan_folds
 from stf_mamba.errors import DatasetError, LeakError, RunError
 from stf_mamba.evaluation import evaluate
 from stf_mamba.metrics import auc
@@ -19,7 +20,7 @@ from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, Tem
 from stf_mamba.records import FAKE, REAL, VideoRecord
 from stf_mamba.runs import Run
 from stf_mamba.seeds import derive_seed
-from stf_mamba.training import Watcher
+from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_clip, synthetic_store, track
 
 RECIPE = Recipe(

@@ -10,7 +10,8 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.scalars import EPOCH_SCALARS, STEP_SCALARS
-from stf_mamba.training import Watcher, train
+from stf_mamba.training import train
+from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_store
 
 # Four steps an epoch: 8 clips in batches of 2.

@@ -12,8 +12,10 @@ from safetensors.torch import load_file
 from stf_mamba import evaluation
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.stopping import stop_requests
-from stf_mamba.training import STOPPING, Watcher, train
+from stf_mamba.training import train
 from stf_mamba.training_data import ItemReader
+from stf_mamba.training_loop import STOPPING
+from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_store
 
 # Three steps an epoch of 8 clips: 3, 3 and 2, each in micro-batches of at most 2.

@@ -12,10 +12,12 @@ from stf_mamba.errors import DatasetError, LeakError, RunError, UsageError, Weig
 from stf_mamba.evaluation import evaluate
 from stf_mamba.metrics import auc
 from stf_mamba.models.detector import build_detector
+from stf_mamba.optimisation import parameter_groups, rate_factor
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.runs import Run
-from stf_mamba.training import Watcher, parameter_groups, rate_factor, train
+from stf_mamba.training import train
 from stf_mamba.training_data import batches_of_epoch
+from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_store
 
 # What may differ between two runs that compute the same.

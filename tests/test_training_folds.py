@@ -20,8 +20,9 @@ from stf_mamba.predictions import Predictions
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.records import FAKE, REAL, VideoRecord
 from stf_mamba.runs import Run
-from stf_mamba.training import Watcher, train
+from stf_mamba.training import train
 from stf_mamba.training_folds import validation_folds
+from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_store
 
 RECIPE = Recipe(

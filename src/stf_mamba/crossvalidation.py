@@ -27,9 +27,8 @@ from typing import Literal, Self
 from stf_mamba.cached_items import CachePlace, TokensAsStored, default_cache, open_cache
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.crossvalidation_figures import summarise
+from stf_mamba.crossvalidation_plan import PlannedFold, labelled, plan_folds
 from stf_mamba.datasets.listing import first_few
-from stf_mamba.datasets.people_folds import people_folds
-from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split, require_disjoint
 from stf_mamba.errors import DatasetError, LeakError, RunError
 from stf_mamba.evaluation import NOTHING_SELECTED, Part, entries_of_part, predict, protocol_stamp
 from stf_mamba.metrics import RESAMPLES
@@ -37,32 +36,18 @@ from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.models.weights import load_model_weights, save_state_dict
 from stf_mamba.out_of_fold import CrossValidation, FoldPredictions, Grouping, ThresholdRule
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import Recipe, folds_of_about
-from stf_mamba.records import REAL, JsonRecord, VideoRecord
+from stf_mamba.recipe import Recipe
+from stf_mamba.records import REAL, JsonRecord
 from stf_mamba.runs import FOLDS, Run, choose_device
-from stf_mamba.seeds import derive_seed
-from stf_mamba.training import Watcher, train
+from stf_mamba.training import train
 from stf_mamba.training_folder import read_state
 from stf_mamba.training_folds import folds_of_training
+from stf_mamba.training_reports import Watcher
 from stf_mamba.video import sha256_of
 
 Select = Literal["best", "last"]
 
 Reporter = Callable[[FoldPredictions], None]
-
-
-@dataclass(frozen=True)
-class PlannedFold:
-    """One training: its seed, the number of the fold that it holds out (from 1), and who is where."""
-
-    seed: int
-    number: int
-    split: Split
-
-    @property
-    def folder(self) -> Path:
-        """Where its files lie, below the cross-validation's folder."""
-        return Path(f"seed-{self.seed}") / f"fold-{self.number}"
 
 
 @dataclass(frozen=True)
@@ -167,70 +152,10 @@ def cross_validate(
     for planned in plan:
         done.append(_predictions_of(job, planned, folds))
         on_fold(done[-1])
-    missing = [entry.record.video_id for entry in _labelled(manifest) if not entry.clips]
+    missing = [entry.record.video_id for entry in labelled(manifest) if not entry.clips]
     result = summarise(recipe.name, manifest.name, select, done, threshold, grouping, missing, resamples)
     result.save(job.out)
     return result
-
-
-def plan_folds(
-    manifest: Manifest,
-    folds: int,
-    seeds: Sequence[int],
-    validation_fraction: float | None,
-    fold_seed: int,
-    grouping: Grouping = "components",
-) -> list[PlannedFold]:
-    """The splits of all trainings, seed by seed: a fold as test, the rest as train and inner validation.
-
-    With ``None`` for the fraction all of the rest trains. Every part is disjoint from the others in people, donors and
-    files.
-
-    Raises:
-        ValueError: no seeds, one twice, fewer than two folds, or a fraction out of range.
-        DatasetError: a fold or an inner validation part would lack real or fake videos.
-        LeakError: two parts share a file.
-    """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds are {list(seeds)}, expected at least one and each once")
-    entries = [entry for entry in _labelled(manifest) if entry.clips]
-    records = [entry.record for entry in entries]
-    files = {entry.record.video_id: entry.sha256 for entry in entries if entry.sha256 is not None}
-    held_out = (grouped_folds if grouping == "components" else people_folds)(records, folds, fold_seed)
-    plan = []
-    for seed in seeds:
-        for number, fold in enumerate(held_out, start=1):
-            train: tuple[str, ...] = fold.train
-            validation: tuple[str, ...] = ()
-            if validation_fraction is not None:
-                rest = [record for record in records if fold.part_of(record.video_id) == "train"]
-                where = f"seed {seed}, fold {number} of {folds}"
-                train, validation = _inner_parts(rest, validation_fraction, seed, grouping, where)
-            split = Split(f"seed-{seed}-{fold.name}", train, validation, fold.validation)
-            require_disjoint(split, records, files)
-            plan.append(PlannedFold(seed, number, split))
-    return plan
-
-
-def _inner_parts(
-    records: Sequence[VideoRecord], fraction: float, seed: int, grouping: Grouping, where: str
-) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """Training and validation part of the videos outside a fold, drawn by the training's seed.
-
-    Raises:
-        DatasetError: a part would lack real or fake videos.
-    """
-    try:
-        if grouping == "components":
-            inner = identity_disjoint_split(records, fraction, seed=seed)
-        else:
-            parts = people_folds(records, folds_of_about(fraction), seed)
-            inner = parts[derive_seed("inner validation", seed) % len(parts)]
-    except DatasetError as error:
-        raise DatasetError(
-            f"{where}: the videos outside the fold cannot be divided into training and inner validation. {error}"
-        ) from error
-    return inner.train, inner.validation
 
 
 @dataclass(frozen=True)
@@ -352,7 +277,7 @@ def _open(job: _Job, folds: int, grouping: Grouping) -> None:
     """Write the settings of a new folder, or check that an old one has the same."""
     listed = [
         [entry.record.video_id, entry.record.label, sorted(entry.record.identities), entry.sha256]
-        for entry in _labelled(job.manifest)
+        for entry in labelled(job.manifest)
         if entry.clips
     ]
     settings = CrossValidationSettings(
@@ -416,7 +341,3 @@ def _require_same_videos(path: Path, predictions: Predictions, entries: Sequence
             f"{path} holds {len(predictions.rows)} videos, the control now has {len(entries)} or others; remove the "
             "file and repeat the command to score it again"
         )
-
-
-def _labelled(manifest: Manifest) -> list[ManifestEntry]:
-    return [entry for entry in manifest.entries if entry.record.label is not None]

@@ -1,0 +1,95 @@
+"""Who is where in every training of a cross-validation."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from stf_mamba.clipstore import Manifest, ManifestEntry
+from stf_mamba.datasets.people_folds import people_folds
+from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split, require_disjoint
+from stf_mamba.errors import DatasetError
+from stf_mamba.out_of_fold import Grouping
+from stf_mamba.recipe import folds_of_about
+from stf_mamba.records import VideoRecord
+from stf_mamba.seeds import derive_seed
+
+
+@dataclass(frozen=True)
+class PlannedFold:
+    """One training: its seed, the number of the fold that it holds out (from 1), and who is where."""
+
+    seed: int
+    number: int
+    split: Split
+
+    @property
+    def folder(self) -> Path:
+        """Where its files lie, below the cross-validation's folder."""
+        return Path(f"seed-{self.seed}") / f"fold-{self.number}"
+
+
+def plan_folds(
+    manifest: Manifest,
+    folds: int,
+    seeds: Sequence[int],
+    validation_fraction: float | None,
+    fold_seed: int,
+    grouping: Grouping = "components",
+) -> list[PlannedFold]:
+    """The splits of all trainings, seed by seed: a fold as test, the rest as train and inner validation.
+
+    With ``None`` for the fraction all of the rest trains. Every part is disjoint from the others in people, donors and
+    files.
+
+    Raises:
+        ValueError: no seeds, one twice, fewer than two folds, or a fraction out of range.
+        DatasetError: a fold or an inner validation part would lack real or fake videos.
+        LeakError: two parts share a file.
+    """
+    if not seeds or len(set(seeds)) < len(seeds):
+        raise ValueError(f"seeds are {list(seeds)}, expected at least one and each once")
+    entries = [entry for entry in labelled(manifest) if entry.clips]
+    records = [entry.record for entry in entries]
+    files = {entry.record.video_id: entry.sha256 for entry in entries if entry.sha256 is not None}
+    held_out = (grouped_folds if grouping == "components" else people_folds)(records, folds, fold_seed)
+    plan = []
+    for seed in seeds:
+        for number, fold in enumerate(held_out, start=1):
+            train: tuple[str, ...] = fold.train
+            validation: tuple[str, ...] = ()
+            if validation_fraction is not None:
+                rest = [record for record in records if fold.part_of(record.video_id) == "train"]
+                where = f"seed {seed}, fold {number} of {folds}"
+                train, validation = _inner_parts(rest, validation_fraction, seed, grouping, where)
+            split = Split(f"seed-{seed}-{fold.name}", train, validation, fold.validation)
+            require_disjoint(split, records, files)
+            plan.append(PlannedFold(seed, number, split))
+    return plan
+
+
+def _inner_parts(
+    records: Sequence[VideoRecord], fraction: float, seed: int, grouping: Grouping, where: str
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """Training and validation part of the videos outside a fold, drawn by the training's seed.
+
+    Raises:
+        DatasetError: a part would lack real or fake videos.
+    """
+    try:
+        if grouping == "components":
+            inner = identity_disjoint_split(records, fraction, seed=seed)
+        else:
+            parts = people_folds(records, folds_of_about(fraction), seed)
+            inner = parts[derive_seed("inner validation", seed) % len(parts)]
+    except DatasetError as error:
+        raise DatasetError(
+            f"{where}: the videos outside the fold cannot be divided into training and inner validation. {error}"
+        ) from error
+    return inner.train, inner.validation
+
+
+def labelled(manifest: Manifest) -> list[ManifestEntry]:
+    """The videos whose label is known, also those without clips."""
+    return [entry for entry in manifest.entries if entry.record.label is not None]
