@@ -12,11 +12,12 @@ from media import numbered_frames, write_video
 from stf_mamba.calibration import Calibration
 from stf_mamba.case_report import write_case_report
 from stf_mamba.clipstore import ClipSettings
-from stf_mamba.detection import UNTRAINED, Detector
+from stf_mamba.detection import SEEN, UNTRAINED, Detector
 from stf_mamba.errors import VideoError
 from stf_mamba.models.detector import build_detector
 from stf_mamba.recipe import EncoderRecipe, Recipe, TemporalRecipe
 from stf_mamba.records import Face, Outcome, Verdict
+from stf_mamba.video import sha256_of
 
 RECIPE = Recipe(encoder=EncoderRecipe("vit_miniature", 1), temporal=TemporalRecipe("hydra", 1, 32))
 LANDMARKS = ((70.0, 60.0), (90.0, 60.0), (80.0, 70.0), (72.0, 85.0), (88.0, 85.0))
@@ -44,11 +45,13 @@ def video(tmp_path_factory):
     return write_video(path, numbered_frames(150, 200, 120), fps=Fraction(25)) or path
 
 
-def detector(*boxes_px, calibration=SURE, trained=True, **settings):
+def detector(*boxes_px, calibration=SURE, trained=True, known_files=(), **settings):
     model = build_detector(RECIPE).eval()
     clip_settings = ClipSettings("fixed", frames=32, **settings)
     faces = FixedFaces(*boxes_px)
-    return Detector(model, clip_settings, 32, faces, calibration, {"run": "r"}, torch.device("cpu"), trained)
+    return Detector(
+        model, clip_settings, 32, faces, calibration, {"run": "r"}, torch.device("cpu"), trained, known_files
+    )
 
 
 def test_every_face_is_scored_and_the_worst_decides(video):
@@ -85,6 +88,11 @@ def test_a_model_that_separates_nothing_decides_nothing(video):
         "(AUC 0.55, 95 % interval 0.40 to 0.80, nothing being chosen on the people that are scored)"
         in verdict.reasons[1]
     )
+
+
+def test_a_file_that_was_trained_on_is_said_to_be_one(video):
+    assert detector(LEFT, known_files=[sha256_of(video)]).detect(video).reasons[0] == SEEN
+    assert SEEN not in detector(LEFT, known_files=["0" * 64]).detect(video).reasons
 
 
 def test_an_untrained_model_says_so(video):

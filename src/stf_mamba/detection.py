@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Collection
 from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -29,6 +29,7 @@ from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score
 from stf_mamba.video import sha256_of, window_spans
 
 UNTRAINED = "The model is untrained: its scores say nothing about this video."
+SEEN = "The model was trained or calibrated on this very file: this does not show how it would judge a new one."
 UNFINISHED = "The model's training has not come to its end: this is what it has kept so far."
 
 
@@ -42,6 +43,7 @@ class Detector:
         calibration: score → probability; ``None`` makes every scored video inconclusive.
         model_facts: what the verdict's provenance says of the model.
         is_trained: an untrained model's verdicts say so and are always inconclusive.
+        known_files: sha256 of the videos that it was trained or calibrated on; their verdicts say so.
     """
 
     def __init__(
@@ -54,10 +56,11 @@ class Detector:
         model_facts: dict[str, Any],
         device: torch.device,
         is_trained: bool = True,
+        known_files: Collection[str] = (),
     ) -> None:
         self.model, self.settings, self.frames, self.device = model, settings, frames, device
         self.face_detector, self.calibration = face_detector, calibration
-        self.model_facts, self.is_trained = model_facts, is_trained
+        self.model_facts, self.is_trained, self.known_files = model_facts, is_trained, frozenset(known_files)
 
     def detect(self, path: str | os.PathLike[str], on_progress: Callable[[float], None] | None = None) -> Verdict:
         """The verdict on one video file.
@@ -110,6 +113,7 @@ class Detector:
             tracks = tuple(replace(t, probability=self.calibration.probability(t.logit)[0]) for t in tracks)
         outcome = outcome_of(score, self.calibration)
         reasons = [
+            *([SEEN] if provenance["sha256"] in self.known_files else []),
             *self._decision_reasons(outcome, probability, interval),
             *self._evidence_reasons(tracks[0]),
             *self._coverage_reasons(video, requests),
@@ -238,7 +242,9 @@ def load_detector(
     if clips_per_track is not None:
         settings = replace(settings, clips_per_track=clips_per_track)
     frames = run.recipe.data.frames
-    return Detector(run.model(chosen), settings, frames, face_detector, run.calibration(), facts, chosen)
+    known = run.environment.get("files_sha256", ())
+    calibration = run.calibration()
+    return Detector(run.model(chosen), settings, frames, face_detector, calibration, facts, chosen, known_files=known)
 
 
 def untrained_detector(

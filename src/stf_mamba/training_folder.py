@@ -185,7 +185,8 @@ def _environment(
     parameters: tuple[int, int],
 ) -> dict[str, Any]:
     known = {*split.train, *split.validation}
-    people = {p for entry in manifest.entries if entry.record.video_id in known for p in entry.record.identities}
+    entries = [entry for entry in manifest.entries if entry.record.video_id in known]
+    people = {person for entry in entries for person in entry.record.identities}
     return {
         "complete": False,
         "dataset": manifest.name,
@@ -200,6 +201,7 @@ def _environment(
         "threads": torch.get_num_threads(),
         "versions": versions(),
         "identities": sorted(people),
+        "files_sha256": sorted(entry.sha256 for entry in entries if entry.sha256 is not None),
     }
 
 

@@ -4,11 +4,14 @@ import hashlib
 import html.parser
 import json
 import re
+import shutil
 
 from terminal import partial_files, stf
 
+from stf_mamba.clipstore import ClipStore
 from stf_mamba.predictions import Predictions
 from stf_mamba.records import Outcome, Verdict
+from stf_mamba.runs import Run
 
 
 class _Loads(html.parser.HTMLParser):
@@ -130,6 +133,18 @@ def test_an_outcome_that_was_not_asked_about_is_no_failure(home, tmp_path):
     assert Verdict.from_json(printed).outcome is Outcome.INCONCLUSIVE
     assert printed["probability"] is None
     assert "no calibration" in printed["reasons"][0]
+
+
+def test_a_video_that_was_trained_on_is_told_from_a_new_one(home, tmp_path):
+    trained = Run.load(home.run).split.train[0]
+    entries = ClipStore.open(home.clips).manifest("ffpp-c23").entries
+    path = next(entry.record.path for entry in entries if entry.record.video_id == trained)
+    renamed = shutil.copy(path, tmp_path / "another-name.mp4")
+    detected = stf("detect", renamed, home.corpus.held_out, "--model", home.run, "--out", tmp_path / "out", "--json")
+    assert detected.exit_code == 0, detected.stderr
+    seen, new = (" ".join(verdict["reasons"]) for verdict in json.loads(detected.stdout))
+    assert "trained or calibrated on this very file" in seen
+    assert "this very file" not in new
 
 
 def _modification_times(clips):
