@@ -7,9 +7,10 @@ from dataclasses import replace
 
 import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
+from tensorboard.summary.writer import event_file_writer
 
 from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
-from stf_mamba.scalars import EPOCH_SCALARS, STEP_SCALARS
+from stf_mamba.scalars import EPOCH_SCALARS, STEP_SCALARS, ScalarWriter
 from stf_mamba.training import train
 from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_store
@@ -80,6 +81,19 @@ def test_a_run_that_was_stopped_or_killed_draws_the_same_curves(prepared, tmp_pa
         shutil.copy(saved / name, folder / name)
     train(RECIPE, *prepared, folder)
     assert without_clock(curves(folder)) == without_clock(curves(whole.folder))
+
+
+def test_a_later_file_has_a_later_name(tmp_path, monkeypatch):
+    counter = event_file_writer.AtomicCounter(9)  # "9", then "10", which comes before it
+    monkeypatch.setattr(event_file_writer, "_global_uid", counter)
+    names = []
+    for _ in range(2):
+        ScalarWriter(tmp_path, 0, print).close()
+        names.append({path.name for path in (tmp_path / "tensorboard").iterdir()})
+    (first,) = names[0]
+    (second,) = names[1] - names[0]
+    assert (first[-2:], second[-3:]) == (".9", ".10")
+    assert first < second
 
 
 def test_without_tensorboard_one_message_says_how_to_get_them(prepared, tmp_path, monkeypatch):

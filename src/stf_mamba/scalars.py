@@ -6,6 +6,7 @@ continues, it forgets by step.
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -80,4 +81,18 @@ def _summary_writer(folder: Path, first_step: int) -> SummaryWriter | None:
         from torch.utils.tensorboard import SummaryWriter
     except ImportError:
         return None
+    _wait_for_a_later_second(folder)
     return SummaryWriter(str(folder), purge_step=first_step)
+
+
+def _wait_for_a_later_second(folder: Path) -> None:
+    """Wait until a new file's name sorts after those that are there.
+
+    TensorBoard reads a run's files in the order of their names: the second in which each was begun, then numbers that
+    do not sort as they count. A run that continues within the same second could be read before its earlier part, and
+    the wrong points would be purged.
+    """
+    begun = [int(path.name.split(".")[3]) for path in folder.glob("events.out.tfevents.*")]
+    left_s = max(begun, default=0) + 1 - time.time()
+    if 0 < left_s <= 1:  # more than that is a clock that was set back, which waiting does not mend
+        time.sleep(left_s)
