@@ -95,7 +95,7 @@ def test_a_content_head_is_standardised_on_the_training_clips_alone(prepared, tm
     for video_id in run.split.train:
         for clip in store.video(videos[video_id]).clips:
             frames = torch.from_numpy(store.frames(videos[video_id], clip).copy()).permute(0, 3, 1, 2)
-            measured.append(model.measured(model.embeddings(frames[None])))
+            measured.append(model.head.measured(model.mixed(model.embeddings(frames[None]))))
     measured = torch.cat(measured).detach()
     trained = run.model(torch.device("cpu")).head
     torch.testing.assert_close(trained.centre, measured.mean(0), atol=1e-4, rtol=1e-4)

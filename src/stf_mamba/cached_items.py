@@ -52,6 +52,19 @@ def open_cache(place: CachePlace, model: ClipDetector, recipe: Recipe, store: Cl
     return PrefixCache.create(place.root, cache_settings(model.encoder, recipe, store.settings.key, place.storage))
 
 
+def tokens_to_score(
+    place: CachePlace | None, model: ClipDetector, recipe: Recipe, store: ClipStore
+) -> TokensAsStored | None:
+    """What gives a model's scoring the frozen blocks' output from a cache; rounded tokens score nothing.
+
+    Raises:
+        UsageError, ClipStoreError: as ``open_cache``.
+    """
+    if place is None or place.storage != "float32":
+        return None
+    return TokensAsStored(open_cache(place, model, recipe, store), model, store)
+
+
 class CachedItems:
     """Tokens of the frozen blocks for every training item of a run, all of them computed before it starts.
 

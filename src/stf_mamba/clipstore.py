@@ -20,7 +20,7 @@ import io
 import json
 import os
 import shutil
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Literal, Self
@@ -119,6 +119,16 @@ class Manifest(JsonRecord):
 
     name: str
     entries: tuple[ManifestEntry, ...]
+
+    def of(self, video_ids: Iterable[str]) -> list[ManifestEntry]:
+        """The entries of these videos, in the manifest's order; ids that it does not have are passed over."""
+        wanted = set(video_ids)
+        return [entry for entry in self.entries if entry.record.video_id in wanted]
+
+    @property
+    def sha256_by_id(self) -> dict[str, str]:
+        """Hash of each video's file, as far as it could be read."""
+        return {entry.record.video_id: entry.sha256 for entry in self.entries if entry.sha256 is not None}
 
 
 class ClipStore:

@@ -24,7 +24,7 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from stf_mamba.cached_items import CachePlace, TokensAsStored, default_cache, open_cache
+from stf_mamba.cached_items import CachePlace, default_cache, tokens_to_score
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.crossvalidation_figures import summarise
 from stf_mamba.crossvalidation_plan import PlannedFold, labelled, plan_folds
@@ -189,9 +189,7 @@ def _predictions_of(job: _Job, planned: PlannedFold, folds: int) -> FoldPredicti
             out_of_fold.save(folder / "validation.csv")
             missing.remove("validation.csv")
         model, device = _model(job, run, folder), choose_device(job.device)
-        tokens_of = None
-        if job.cache is not None and job.cache.storage == "float32":  # rounded tokens score nothing
-            tokens_of = TokensAsStored(open_cache(job.cache, model, run.recipe, job.store), model, job.store)
+        tokens_of = tokens_to_score(job.cache, model, run.recipe, job.store)
         frames = run.recipe.data.frames
         for name in missing:
             manifest, part = wanted[name]

@@ -50,9 +50,8 @@ def plan_folds(
     """
     if not seeds or len(set(seeds)) < len(seeds):
         raise ValueError(f"seeds are {list(seeds)}, expected at least one and each once")
-    entries = [entry for entry in labelled(manifest) if entry.clips]
-    records = [entry.record for entry in entries]
-    files = {entry.record.video_id: entry.sha256 for entry in entries if entry.sha256 is not None}
+    records = [entry.record for entry in labelled(manifest) if entry.clips]
+    files = manifest.sha256_by_id
     held_out = (grouped_folds if grouping == "components" else people_folds)(records, folds, fold_seed)
     plan = []
     for seed in seeds:

@@ -125,8 +125,7 @@ def entries_of_part(run: Run, manifest: Manifest, part: Part) -> list[ManifestEn
     if part == "all":
         _require_unseen(run, manifest.name, manifest.entries)
         return list(manifest.entries)
-    wanted = set(run.split.parts[part])
-    entries = [entry for entry in manifest.entries if entry.record.video_id in wanted]
+    entries = manifest.of(run.split.parts[part])
     if manifest.name != run.environment.get("dataset"):  # the audit before training saw its own data set only
         _require_unseen(run, manifest.name, entries)
     if not entries:

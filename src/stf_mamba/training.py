@@ -7,7 +7,6 @@ trains a model for each fold, and each of these trainings keeps its last epoch.
 from __future__ import annotations
 
 import os
-from functools import partial
 from pathlib import Path
 
 from stf_mamba import distributed
@@ -79,16 +78,5 @@ def train(
             return run
         scores = run.out_of_fold() if has_state(run.folder) else None  # the last training comes after all folds
         if folds and scores is None:
-            scores = out_of_fold_scores(partial(_train_fold, job), folds, store, manifest, run, chosen, watcher, place)
+            scores = out_of_fold_scores(job, folds, run)
         return TrainingLoop(job, run, model, scores).run_to_end()
-
-
-def _train_fold(job: TrainingJob, folder: Path, split: Split) -> Run:
-    """A training on the whole training part of a split, which keeps the last epoch and calibrates nothing.
-
-    Raises:
-        WeightsError: it would start without the encoder's weights.
-    """
-    require_weights(job.recipe, folder, job.encoder_weights, job.from_scratch)
-    model, run = job.open(folder, split)
-    return run if run.is_complete else TrainingLoop(job, run, model).run_to_end()

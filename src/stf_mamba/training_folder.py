@@ -184,8 +184,7 @@ def _environment(
     device: torch.device,
     parameters: tuple[int, int],
 ) -> dict[str, Any]:
-    known = {*split.train, *split.validation}
-    entries = [entry for entry in manifest.entries if entry.record.video_id in known]
+    entries = manifest.of((*split.train, *split.validation))
     people = {person for entry in entries for person in entry.record.identities}
     return {
         "complete": False,

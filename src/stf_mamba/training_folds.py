@@ -13,14 +13,12 @@ Source: Stone, "Cross-validatory choice and assessment of statistical prediction
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from pathlib import Path
 
-import torch
-
 from stf_mamba import distributed
-from stf_mamba.cached_items import CachePlace, TokensAsStored, open_cache
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.cached_items import tokens_to_score
+from stf_mamba.clipstore import Manifest
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split, grouped_folds, linked_videos, require_disjoint
 from stf_mamba.errors import DatasetError, RunError
@@ -29,7 +27,8 @@ from stf_mamba.predictions import Prediction, Predictions
 from stf_mamba.recipe import Recipe
 from stf_mamba.records import VideoRecord
 from stf_mamba.runs import FOLDS, OUT_OF_FOLD, Run
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training_loop import TrainingJob, TrainingLoop
+from stf_mamba.training_requirements import require_weights
 
 OF_A_FOLD = ("part", "videos", "split", "split_sha256", "weights_sha256")  # what a stamp says of one fold alone
 
@@ -41,10 +40,7 @@ def folds_of_training(manifest: Manifest, train_ids: Sequence[str], recipe: Reci
         DatasetError: a fold, or what trains without it, would lack real or fake videos.
         LeakError: two videos of different people are the same file.
     """
-    wanted = set(train_ids)
-    entries = [entry for entry in manifest.entries if entry.record.video_id in wanted and entry.clips]
-    records = [entry.record for entry in entries]
-    files = {entry.record.video_id: entry.sha256 for entry in entries if entry.sha256 is not None}
+    records = [entry.record for entry in manifest.of(train_ids) if entry.clips]
     try:
         splits = validation_folds(records, recipe.data.folds, recipe.seed)
     except DatasetError as error:
@@ -54,7 +50,7 @@ def folds_of_training(manifest: Manifest, train_ids: Sequence[str], recipe: Reci
             'data.validation = "part" does without them'
         ) from error
     for split in splits:
-        require_disjoint(split, records, files)
+        require_disjoint(split, records, manifest.sha256_by_id)
     return splits
 
 
@@ -74,21 +70,10 @@ def validation_folds(records: Sequence[VideoRecord], folds: int, seed: int) -> l
     return [Split(fold.name, fold.train, (), fold.validation) for fold in draw(records, folds, seed)]
 
 
-def out_of_fold_scores(
-    train_fold: Callable[[Path, Split], Run],
-    splits: Sequence[Split],
-    store: ClipStore,
-    manifest: Manifest,
-    run: Run,
-    device: torch.device,
-    watcher: Watcher,
-    cache: CachePlace | None = None,
-) -> Predictions:
+def out_of_fold_scores(job: TrainingJob, splits: Sequence[Split], run: Run) -> Predictions:
     """Score every training video of a run by a model that saw nobody in it, or read what was scored before.
 
     Args:
-        train_fold: trains a model into a folder by a split whose training part it uses whole; continues or returns what
-            is there.
         splits: ``folds_of_training``.
         run: begun, not trained; its folder gets the result.
 
@@ -104,24 +89,34 @@ def out_of_fold_scores(
     for number, split in enumerate(splits, start=1):
         folder = run.folder / FOLDS / f"fold-{number}"
         if not (folder / "predictions.csv").is_file():
-            watcher.on_message(f"fold {number} of {len(splits)}: training without its {len(split.test)} videos")
-        found = _scored(train_fold(folder, split), store, manifest, device, cache)
+            job.watcher.on_message(f"fold {number} of {len(splits)}: training without its {len(split.test)} videos")
+        found = _scored(job, _trained(job, folder, split))
         rows.update({row.video_id: row for row in found.rows})
         stamp = found.stamp
     result = Predictions(
-        tuple(rows[entry.record.video_id] for entry in manifest.entries if entry.record.video_id in rows),
+        tuple(rows[entry.record.video_id] for entry in job.manifest.of(rows)),
         {key: value for key, value in stamp.items() if key not in OF_A_FOLD}
         | {"part": "out-of-fold scores of the training videos", "videos": str(len(rows))},
     )
     if distributed.is_main():
         result.save(run.folder / OUT_OF_FOLD)
-    watcher.on_message(f"every video is scored out of fold; training on all {len(rows)}")
+    job.watcher.on_message(f"every video is scored out of fold; training on all {len(rows)}")
     return result
 
 
-def _scored(
-    run: Run, store: ClipStore, manifest: Manifest, device: torch.device, cache: CachePlace | None
-) -> Predictions:
+def _trained(job: TrainingJob, folder: Path, split: Split) -> Run:
+    """A training on the whole training part of a split, continued or found complete. It keeps the last epoch and
+    calibrates nothing.
+
+    Raises:
+        WeightsError: it would start without the encoder's weights.
+    """
+    require_weights(job.recipe, folder, job.encoder_weights, job.from_scratch)
+    model, run = job.open(folder, split)
+    return run if run.is_complete else TrainingLoop(job, run, model).run_to_end()
+
+
+def _scored(job: TrainingJob, run: Run) -> Predictions:
     """What a fold's last epoch says of the videos that it holds out, kept beside it.
 
     Raises:
@@ -133,13 +128,12 @@ def _scored(
         if found.stamp.get("weights_sha256") != run.weights_sha256():
             raise RunError(f"{path} was not made by the weights beside it; remove it and run the same command again")
         return found
-    model = run.model(device)
-    tokens_of = None
-    if cache is not None and cache.storage == "float32":  # rounded tokens score nothing
-        tokens_of = TokensAsStored(open_cache(cache, model, run.recipe, store), model, store)
-    entries = entries_of_part(run, manifest, "test")
-    stamp = protocol_stamp(run, store, manifest, "test", len(entries))
-    predictions = predict(model, store, entries, run.recipe.data.frames, device, None, stamp, tokens_of=tokens_of)
+    model = run.model(job.device)
+    tokens_of = tokens_to_score(job.cache, model, job.recipe, job.store)
+    entries = entries_of_part(run, job.manifest, "test")
+    stamp = protocol_stamp(run, job.store, job.manifest, "test", len(entries))
+    frames = job.recipe.data.frames
+    predictions = predict(model, job.store, entries, frames, job.device, None, stamp, tokens_of=tokens_of)
     if distributed.is_main():
         predictions.save(path)
         (run.folder / "state.pt").unlink(missing_ok=True)  # what only continuing needs

@@ -25,6 +25,7 @@ from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.datasets.splits import Split
 from stf_mamba.errors import RunError
 from stf_mamba.models.detector import ClipDetector, build_detector, count_parameters
+from stf_mamba.models.heads import StandardisingHead
 from stf_mamba.models.weights import load_encoder_weights, load_model_weights
 from stf_mamba.optimisation import (
     PhaseOptimiser,
@@ -64,10 +65,7 @@ from stf_mamba.training_folder import (
     write_weights,
 )
 from stf_mamba.training_reports import EpochReport, StepReport, Watcher
-from stf_mamba.training_requirements import (
-    require_both_classes,
-    require_crop_size,
-)
+from stf_mamba.training_requirements import require_both_classes, require_crop_size
 from stf_mamba.validation import Validation, validate
 
 CLIPS_TO_STANDARDISE = 64
@@ -130,9 +128,9 @@ class TrainingLoop:
                 watcher.on_message(f"{video_id} makes no pseudo-fake: {reason}")
         self.items = list_items(clips, self.recipe, self.reader.reals)
         self.validation: list[ManifestEntry] = []  # none where every video trains
-        scored = _entries(manifest, run.split.test) if out_of_fold is None else []  # by a fold's training
+        scored = manifest.of(run.split.test) if out_of_fold is None else []  # by a fold's training
         if self.recipe.data.validation == "part":
-            self.validation = scored = _entries(manifest, run.split.validation)
+            self.validation = scored = manifest.of(run.split.validation)
             require_both_classes(self.validation)
         self.class_weights = class_weights_of([item.label for item in self.items], self.recipe.data.balance)
         self.steps = math.ceil(len(self.items) / self.recipe.data.batch_size)
@@ -174,23 +172,24 @@ class TrainingLoop:
             self.scalars.close()
 
     def _start_fresh(self) -> None:
-        items = self._to_standardise()
-        if items:
-            self.model.head.standardise(self._measured(items))
+        head = self.model.head
+        if isinstance(head, StandardisingHead):
+            head.standardise(self._measured(head))
         distributed.broadcast_module(self.model)
         self._write_state()
 
     def _to_standardise(self) -> list[TrainingItem]:
         """The items on which the head is standardised before anything trains."""
-        return _evenly(self.items, CLIPS_TO_STANDARDISE) if self.model.head.standardises else []
+        return _evenly(self.items, CLIPS_TO_STANDARDISE) if isinstance(self.model.head, StandardisingHead) else []
 
-    def _measured(self, items: Sequence[TrainingItem]) -> Tensor:
-        """What the head's ``standardise`` wants of these items."""
+    def _measured(self, head: StandardisingHead) -> Tensor:
+        """What the head's ``standardise`` wants."""
         self.model.eval()
+        items, mixed = self._to_standardise(), self.model.mixed
         batches = loader(self._inputs, items, in_pieces(range(len(items)), CLIPS_AT_ONCE), self.device)
         embeddings = self.model.embeddings_of_tokens if self.from_tokens else self.model.embeddings
         with torch.no_grad():
-            return torch.cat([self.model.measured(embeddings(batch.inputs.to(self.device))) for batch in batches])
+            return torch.cat([head.measured(mixed(embeddings(batch.inputs.to(self.device)))) for batch in batches])
 
     @property
     def _inputs(self) -> Callable[[TrainingItem], Tensor]:
@@ -388,11 +387,6 @@ class TrainingLoop:
             ) from error
         where = f"epoch {self.epoch + 1}, step {self.step + 1}"
         self.watcher.on_message(f"continuing {self.run.folder} at {where}")
-
-
-def _entries(manifest: Manifest, video_ids: Sequence[str]) -> list[ManifestEntry]:
-    wanted = set(video_ids)
-    return [entry for entry in manifest.entries if entry.record.video_id in wanted]
 
 
 def _with_scores(predictions: Predictions, scores: Sequence[float | None]) -> Predictions:

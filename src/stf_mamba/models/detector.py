@@ -51,7 +51,7 @@ class ClipDetector(nn.Module):
 
     def from_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
         """The output for frame embeddings (B, T, D): everything after the encoder."""
-        output = self.head(self.temporal(self.projection(embeddings), mask), mask)
+        output = self.head(self.mixed(embeddings, mask), mask)
         assert isinstance(output, ClipOutput)
         return output
 
@@ -75,9 +75,11 @@ class ClipDetector(nn.Module):
         _require_valid_frames(mask, tokens.shape[:2])
         return torch.unflatten(self.encoder.suffix(tokens.flatten(0, 1)), 0, tokens.shape[:2])
 
-    def measured(self, embeddings: Tensor) -> Tensor:
-        """What the head's ``standardise`` wants of clips (B, ...), from frame embeddings (B, T, D)."""
-        return self.head.measured(self.temporal(self.projection(embeddings)))
+    def mixed(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What the head reads (B, T, W) of frame embeddings (B, T, D)."""
+        mixed = self.temporal(self.projection(embeddings), mask)
+        assert isinstance(mixed, Tensor)
+        return mixed
 
 
 class TemporalStack(nn.Module):

@@ -156,22 +156,10 @@ class VitEncoder(FrameEncoder):
             return of_a_token * RELATIONS * len(self.network.blocks)
         return of_a_token * (2 if self.token in ("both", "zones") else 1)
 
-    def require_crop_size(self, height_px: int, width_px: int) -> None:
-        """Crops of this size can enter: those of the network's own input size and, for ``relations``, square ones of up
-        to as many pixels as the tiles have.
-
-        Raises:
-            ValueError: they cannot.
-        """
-        largest_px = self.zoom * self.input_px
-        if height_px == width_px and self.input_px <= height_px <= largest_px:
-            return
-        if self.zoom == 1:
-            super().require_crop_size(height_px, width_px)
-        raise ValueError(
-            f"{self.name} with a zoom of {self.zoom} takes square crops of {self.input_px} to {largest_px} px, got "
-            f"{(height_px, width_px)}; prepare the clips with --size {self.input_px} or more"
-        )
+    @property
+    def largest_crop_px(self) -> int:
+        """Side of the crops that fill the tiles without being enlarged."""
+        return self.zoom * self.input_px
 
     def train_encoder(self, on: bool) -> None:
         """Let the trainable blocks train, or freeze the whole encoder (a phase with ``encoder_lr = 0``)."""

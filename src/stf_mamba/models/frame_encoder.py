@@ -49,7 +49,8 @@ class FrameEncoder(nn.Module, ABC):
         network: timm's network.
         trainable_blocks: how many of its last parts train.
         first_trainable: number of the first part that trains; ``prefix`` ends before it.
-        crop_px: side of the only crops that it takes; ``None`` for any.
+        crop_px: side of the smallest crops that it takes (of the only ones where ``largest_crop_px`` is the same);
+            ``None`` for any.
     """
 
     mean: Tensor
@@ -87,17 +88,26 @@ class FrameEncoder(nn.Module, ABC):
     def suffix(self, tokens: Tensor) -> Tensor:
         """Embeddings (N, D) from what ``prefix`` returns; ``tokens`` stay as they are."""
 
+    @property
+    def largest_crop_px(self) -> int | None:
+        """Side of the largest crops that it takes, where ``crop_px`` is that of the smallest."""
+        return self.crop_px
+
     def require_crop_size(self, height_px: int, width_px: int) -> None:
         """Crops of this size can enter.
 
         Raises:
             ValueError: they cannot.
         """
-        if self.crop_px is not None and (height_px, width_px) != (self.crop_px, self.crop_px):
-            raise ValueError(
-                f"{self.name} takes crops of {self.crop_px} × {self.crop_px} px, got {(height_px, width_px)}; "
-                f"prepare the clips with --size {self.crop_px}"
-            )
+        smallest_px, largest_px = self.crop_px, self.largest_crop_px
+        if smallest_px is None or largest_px is None:
+            return
+        if height_px == width_px and smallest_px <= height_px <= largest_px:
+            return
+        taken, advice = f"crops of {smallest_px} × {smallest_px} px", f"--size {smallest_px}"
+        if largest_px > smallest_px:
+            taken, advice = f"square crops of {smallest_px} to {largest_px} px", f"{advice} or more"
+        raise ValueError(f"{self.name} takes {taken}, got {(height_px, width_px)}; prepare the clips with {advice}")
 
     def forward(self, frames: Tensor) -> Tensor:
         """Embeddings (N, D) of frames (N, 3, H, W): uint8, or floats in [0, 1]; RGB."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from typing import ClassVar, Literal, NamedTuple
 
@@ -33,12 +34,9 @@ class ClipHead(nn.Module):
         epsilon: added to the variance before its logarithm: the variance of a clip of identical frames.
         uses_variance: whether the logit depends on the log-variance; to the other heads it is an observation that does
             not train.
-        standardises: whether the head measures what it reads on training clips before it trains: ``measured`` says
-            what of each clip, ``standardise`` takes it.
     """
 
     uses_variance: ClassVar[bool] = False
-    standardises: ClassVar[bool] = False
 
     def __init__(self, epsilon: float) -> None:
         super().__init__()
@@ -50,20 +48,31 @@ class ClipHead(nn.Module):
         log_variance = (masked_variance(distance, mask) + self.epsilon).log()  # (B,)
         return log_variance, 1 - distance if mask is None else (1 - distance) * mask
 
-    def measured(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
-        """What ``standardise`` wants of each clip (B, ...), in float32. For heads that standardise."""
-        raise NotImplementedError(f"{type(self).__name__} measures nothing")
 
+class StandardisingHead(ClipHead, ABC):
+    """A head that measures what it reads on training clips before anything trains.
+
+    Attributes:
+        centre, scale: what it reads is shifted and divided by; 0 and 1 before ``standardise``.
+    """
+
+    centre: Tensor
+    scale: Tensor
+
+    @abstractmethod
+    def measured(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What ``standardise`` wants of each clip (B, ...), in float32."""
+
+    @abstractmethod
     def standardise(self, measured: Tensor) -> None:
-        """Centre and scale what the head reads by what was ``measured`` of N training clips (N, ...).
+        """Set centre and scale by what was ``measured`` of N training clips (N, ...).
 
         Raises:
             ValueError: no clip, or a value that is not finite.
         """
-        raise NotImplementedError(f"{type(self).__name__} standardises nothing")
 
 
-class VarianceHead(ClipHead):
+class VarianceHead(StandardisingHead):
     """Variance of the frames' cosine similarity to the clip's mean, mapped to a logit by an increasing line.
 
     The variance is that of half squared chord lengths ``|u - v|² / 2`` between unit vectors, which equal ``1 - cos``
@@ -77,9 +86,6 @@ class VarianceHead(ClipHead):
     """
 
     uses_variance = True
-    standardises = True
-    centre: Tensor
-    scale: Tensor
 
     def __init__(self, epsilon: float = 1e-8) -> None:
         super().__init__(epsilon)
@@ -153,17 +159,13 @@ class ContentHead(ClipHead):
         return masked_mean(embeddings, mask).squeeze(1)
 
 
-class StandardisedContentHead(ClipHead):
+class StandardisedContentHead(StandardisingHead):
     """A linear map of the clip's mean embedding, each of whose numbers is standardised over the training clips.
 
     The mean is first brought to one length (layer-normalised): what counts is its direction, not how strong everything
     in a picture is. Then each number is centred and scaled by training clips of both classes (``standardise``), so that
     those of small spread weigh as much as the others, as in a regularised logistic regression. The map starts at zero.
     """
-
-    standardises = True
-    centre: Tensor
-    scale: Tensor
 
     def __init__(self, width: int, epsilon: float = 1e-8) -> None:
         super().__init__(epsilon)
