@@ -1,12 +1,25 @@
 """Fixtures that more than one test file needs."""
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
 
+ROOM_BYTES = 3 << 29  # what the tests' files took at most when measured (1.0 GB), and half as much again
+
 # Two test workers share the cores; threads of their own would wait for each other. Child processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
+
+
+def pytest_configure() -> None:
+    """Refuse a disk that will not hold the tests' files: hundreds of errors about something else would follow."""
+    folder = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())
+    free = shutil.disk_usage(folder).free
+    if free < ROOM_BYTES:
+        message = f"{folder}: {free / 1e9:.1f} GB free, the tests need {ROOM_BYTES / 1e9:.1f} GB; make room or set TMPDIR"
+        raise pytest.UsageError(message)
 
 
 @pytest.fixture(scope="session")
