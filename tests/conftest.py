@@ -18,8 +18,8 @@ def pytest_configure() -> None:
     folder = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())
     free = shutil.disk_usage(folder).free
     if free < ROOM_BYTES:
-        message = f"{folder}: {free / 1e9:.1f} GB free, the tests need {ROOM_BYTES / 1e9:.1f} GB; make room or set TMPDIR"
-        raise pytest.UsageError(message)
+        wanted = f"the tests need {ROOM_BYTES / 1e9:.1f} GB; make room or set TMPDIR"
+        raise pytest.UsageError(f"{folder}: {free / 1e9:.1f} GB free, {wanted}")
 
 
 @pytest.fixture(scope="session")
