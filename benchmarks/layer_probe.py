@@ -27,7 +27,8 @@ from stf_mamba import metrics
 from stf_mamba.clipstore import ClipStore, Manifest
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split
-from stf_mamba.models.encoders import VIT_ENCODERS, VitEncoder, zone_weights
+from stf_mamba.models.encoders import VIT_ENCODERS, VitEncoder
+from stf_mamba.models.relations import zone_weights
 from stf_mamba.models.weights import load_encoder_weights
 from stf_mamba.predictions import Prediction, Predictions
 from stf_mamba.records import Outcome

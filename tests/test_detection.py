@@ -15,7 +15,7 @@ from stf_mamba.clipstore import ClipSettings
 from stf_mamba.detection import SEEN, UNTRAINED, Detector
 from stf_mamba.errors import VideoError
 from stf_mamba.models.detector import build_detector
-from stf_mamba.recipe import EncoderRecipe, Recipe, TemporalRecipe
+from stf_mamba.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
 from stf_mamba.records import Face, Outcome, Verdict
 from stf_mamba.video import sha256_of
 
@@ -45,8 +45,8 @@ def video(tmp_path_factory):
     return write_video(path, numbered_frames(150, 200, 120), fps=Fraction(25)) or path
 
 
-def detector(*boxes_px, calibration=SURE, trained=True, known_files=(), **settings):
-    model = build_detector(RECIPE).eval()
+def detector(*boxes_px, calibration=SURE, trained=True, known_files=(), recipe=RECIPE, **settings):
+    model = build_detector(recipe).eval()
     clip_settings = ClipSettings("fixed", frames=32, **settings)
     faces = FixedFaces(*boxes_px)
     return Detector(
@@ -131,6 +131,37 @@ def test_a_page_can_be_made_from_a_saved_verdict(video, tmp_path):
     assert "six [seconds].mp4" in page
     assert not re.search(r'(src|href)="(?!data:|#)', page)
     assert "<script" not in page
+
+
+def test_a_model_that_compares_parts_of_the_picture_says_what_they_add(video, tmp_path):
+    recipe = replace(
+        RECIPE,
+        encoder=EncoderRecipe("vit_miniature", 0, token="relations"),
+        temporal=TemporalRecipe("none", 0),
+        head=HeadRecipe("content"),
+    )
+    verdict = detector(LEFT, RIGHT, recipe=recipe, window_s=3.0).detect(video)
+    clip = max(verdict.tracks[0].clips, key=lambda scored: scored.logit)
+    assert sum(clip.relations.values()) + clip.constant == pytest.approx(clip.logit)
+    assert sum(clip.frame_logits) / 32 == pytest.approx(clip.logit, abs=1e-5)
+    said = next(reason for reason in verdict.reasons if "this model compares parts of the picture" in reason)
+    assert all(f"{name} {value:+.2f}" in said for name, value in clip.relations.items())
+    assert "judges by what a face looks like" not in " ".join(verdict.reasons)
+    highest = clip.times_s[clip.frame_logits.index(max(clip.frame_logits))]
+    assert f"speaks most for manipulation is at {highest:.2f} s" in " ".join(verdict.reasons)
+    saved = Verdict.from_json(json.loads(verdict.save(tmp_path / "v.json").read_text()))
+    assert saved == verdict
+    page = write_case_report(saved, tmp_path / "v.html").read_text()
+    assert page.count('class="bars"') == 2
+    assert page.count('class="outstanding"') == 16
+    assert "the frame's own logit" in page
+    assert f"{max(clip.frame_logits):+.2f}</figcaption>" in page
+
+
+def test_a_page_of_a_model_that_reads_variance_has_no_comparisons(video, tmp_path):
+    page = write_case_report(detector(LEFT).detect(video), tmp_path / "v.html").read_text()
+    assert 'class="bars"' not in page
+    assert "The four least consistent frames of a clip are framed." in page
 
 
 def test_a_page_is_not_made_of_another_file(video, tmp_path):

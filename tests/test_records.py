@@ -41,7 +41,8 @@ def test_unknown_field_is_refused():
 
 
 def test_verdict_survives_saving_and_scores_by_its_worst_track(tmp_path):
-    clip = ClipScore(0.0, 1.0, 2.5, -8.0, (0.99, 0.97), (0.0, 1.0))
+    clip = ClipScore(0.0, 1.0, 2.5, -8.0, (0.99, 0.97), (0.0, 1.0), (2.0, 3.0), {"edge": 1.5, "eyes": 0.75})
+    assert clip.constant == 0.25
     tracks = (TrackScore(1, 2.5, 0.9, (clip,), (FACE,)), TrackScore(0, -1.0, 0.2, (clip,)))
     dropped = (DroppedTrack(0.0, 0.4, 20.0, "too short"),)
     verdict = Verdict(Outcome.MANIPULATED, 0.9, (0.7, 0.95), ("because",), tracks, dropped, {"sha256": "ab"})

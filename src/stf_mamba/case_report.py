@@ -8,12 +8,13 @@ import os
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from statistics import fmean
+from typing import TYPE_CHECKING, Any
 
 from stf_mamba.atomic import write_text_atomically
 from stf_mamba.errors import VideoError
 from stf_mamba.faces import FaceSettings, cut_clips
-from stf_mamba.plots import plot_consistency
+from stf_mamba.plots import plot_relations, plot_timeline
 from stf_mamba.records import (
     ClipScore,
     FaceTrack,
@@ -24,13 +25,16 @@ from stf_mamba.records import (
 )
 from stf_mamba.video import sha256_of
 
+if TYPE_CHECKING:
+    from matplotlib.figure import Figure
+
 COLOURS = {
     Outcome.MANIPULATED: "#D55E00",
     Outcome.NOT_FLAGGED: "#009E73",
     Outcome.INCONCLUSIVE: "#0072B2",
     Outcome.NOT_ANALYSABLE: "#5b6670",
 }
-LOW_FRAMES = 4
+OUTSTANDING_FRAMES = 4
 PICTURED_TRACKS = 4
 PICTURED_CLIPS = 3
 CROP_PX = 112
@@ -70,8 +74,8 @@ def write_case_report(
 @dataclass(frozen=True)
 class _Crop:
     time_s: float
-    consistency: float
-    is_low: bool
+    value: str
+    stands_out: bool
     jpeg: str
 
 
@@ -82,9 +86,21 @@ class _PicturedClip:
 
 
 @dataclass(frozen=True)
+class _Relations:
+    """What the comparisons add, as SVG markup, and a crop to outline the parts on; reaches are 1 at its edge."""
+
+    bars: Any
+    jpeg: str
+    middle_reach: float
+    ring_reach: float
+
+
+@dataclass(frozen=True)
 class _PicturedTrack:
     score: TrackScore
     timeline: Any
+    judges_frames: bool
+    relations: _Relations | None
     clips: list[_PicturedClip]
 
 
@@ -107,7 +123,9 @@ def _picture_tracks(verdict: Verdict, source: Path) -> Iterator[_PicturedTrack]:
             _PicturedClip(clip, list(_crops(clip, crops[track.track_id, clip.times_s])))
             for clip in pictured[track.track_id]
         ]
-        yield _PicturedTrack(track, _timeline(track), clips)
+        judges_frames = all(clip.frame_logits for clip in track.clips)
+        shown = crops[track.track_id, pictured[track.track_id][0].times_s][0]
+        yield _PicturedTrack(track, _markup(plot_timeline(track)), judges_frames, _relations(track, shown), clips)
 
 
 def _require_same_file(verdict: Verdict, source: Path) -> None:
@@ -123,26 +141,44 @@ def _require_same_file(verdict: Verdict, source: Path) -> None:
 
 
 def _crops(clip: ClipScore, frames: UInt8Array) -> Iterator[_Crop]:
-    lowest = sorted(range(len(clip.consistency)), key=lambda index: clip.consistency[index])[:LOW_FRAMES]
-    for index, (time_s, consistency) in enumerate(zip(clip.times_s, clip.consistency, strict=True)):
-        yield _Crop(time_s, consistency, index in lowest, _jpeg(frames[index]))
+    """The clip's frames; those stand out that speak most for manipulation, by what the model reads."""
+    suspicion = clip.frame_logits or [-similarity for similarity in clip.consistency]
+    outstanding = sorted(range(len(suspicion)), key=lambda index: -suspicion[index])[:OUTSTANDING_FRAMES]
+    for index, time_s in enumerate(clip.times_s):
+        value = f"{clip.frame_logits[index]:+.2f}" if clip.frame_logits else f"{clip.consistency[index]:.4f}"
+        yield _Crop(time_s, value, index in outstanding, _jpeg(frames[index]))
 
 
-def _jpeg(rgb: UInt8Array) -> str:
+def _relations(track: TrackScore, frame: UInt8Array) -> _Relations | None:
+    """What the comparisons within the picture add to the track's logit, shown on one crop (H, W, 3); ``None`` where the
+    model makes none.
+
+    A track's logit is the mean over its clips, so the means of what is added add up to it.
+    """
+    if not all(clip.relations for clip in track.clips):
+        return None
+    from stf_mamba.models.relations import MIDDLE_REACH, RING_REACH
+
+    means = {name: fmean(clip.relations[name] for clip in track.clips) for name in track.clips[0].relations}
+    bars = plot_relations(means, fmean(clip.constant for clip in track.clips))
+    return _Relations(_markup(bars), _jpeg(frame, 2 * CROP_PX), MIDDLE_REACH, RING_REACH)
+
+
+def _jpeg(rgb: UInt8Array, side_px: int = CROP_PX) -> str:
     import cv2
 
-    small = cv2.resize(rgb, (CROP_PX, CROP_PX), interpolation=cv2.INTER_AREA)
+    small = cv2.resize(rgb, (side_px, side_px), interpolation=cv2.INTER_AREA)
     done, encoded = cv2.imencode(".jpg", cv2.cvtColor(small, cv2.COLOR_RGB2BGR), [cv2.IMWRITE_JPEG_QUALITY, 85])
     assert done
     return base64.b64encode(encoded.tobytes()).decode()
 
 
-def _timeline(track: TrackScore) -> Any:
-    """The track's consistency curve as SVG markup."""
+def _markup(figure: Figure) -> Any:
+    """A figure as SVG markup that a page can hold."""
     from markupsafe import Markup
 
     text = io.StringIO()
-    plot_consistency(track).savefig(text, format="svg", metadata={"Date": None})
+    figure.savefig(text, format="svg", metadata={"Date": None})
     return Markup(text.getvalue()[text.getvalue().index("<svg") :])
 
 

@@ -157,10 +157,23 @@ class Detector:
                 f"consistency varies {side} than in the average training clip (log-variance {clip.log_variance:.2f}, "
                 f"{deviations:+.1f} standard deviations)."
             )
-        if not isinstance(head, VarianceHead) or isinstance(head, VarianceContentHead):
+        shown = f"Highest-scoring face (track {track.track_id}), from {clip.start_s:.2f} to {clip.end_s:.2f} s"
+        if clip.relations:
+            parts = ", ".join(f"{name} {value:+.2f}" for name, value in clip.relations.items())
             reasons.append(
-                f"Highest-scoring face (track {track.track_id}), from {clip.start_s:.2f} to {clip.end_s:.2f} s: this "
-                "model judges by what a face looks like (also, or alone), which the consistency curve does not show."
+                f"{shown}: this model compares parts of the picture. The comparisons add to its logit: {parts}; with "
+                f"the model's constant of {clip.constant:+.2f} they make {clip.logit:.2f}."
+            )
+        elif not isinstance(head, VarianceHead) or isinstance(head, VarianceContentHead):
+            reasons.append(
+                f"{shown}: this model judges by what a face looks like (also, or alone), which the consistency curve "
+                "does not show."
+            )
+        if clip.frame_logits:
+            highest = int(np.argmax(clip.frame_logits))
+            reasons.append(
+                f"The frame that speaks most for manipulation is at {clip.times_s[highest]:.2f} s: logit "
+                f"{clip.frame_logits[highest]:.2f} by itself, median {float(np.median(clip.frame_logits)):.2f}."
             )
         reasons.append(
             f"Its least consistent frame is at {clip.times_s[lowest]:.2f} s: cosine similarity "

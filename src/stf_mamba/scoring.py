@@ -90,13 +90,16 @@ def score_clips(model: ClipDetector, clips: Sequence[ClipInput], frames: int, de
     with torch.inference_mode():
         tokens = [clip.tokens() for clip in clips if clip.tokens is not None]
         if tokens:
-            output = model.from_tokens(torch.stack(tokens).to(device))
+            embeddings = model.embeddings_of_tokens(torch.stack(tokens).to(device))
         else:
             batch = [to_tensor(clip.load(), indices) for clip, indices in zip(clips, chosen, strict=True)]
-            output = model(torch.stack(batch).to(device))
+            embeddings = model.embeddings(torch.stack(batch).to(device))
+        mixed = model.mixed(embeddings)
+        output, evidence = model.judged(mixed), model.evidence(mixed)
     scores = []
     for number, (clip, indices) in enumerate(zip(clips, chosen, strict=True)):
         times_s = tuple(clip.times_s[index] for index in indices)
+        frame_logits, relations = (None if of_all is None else of_all[number] for of_all in evidence)
         scores.append(
             ClipScore(
                 times_s[0],
@@ -105,6 +108,8 @@ def score_clips(model: ClipDetector, clips: Sequence[ClipInput], frames: int, de
                 float(output.log_variance[number]),
                 tuple(output.consistency[number].tolist()),
                 times_s,
+                () if frame_logits is None else tuple(frame_logits.tolist()),
+                {} if relations is None else dict(zip(model.encoder.relations, relations.tolist(), strict=True)),
             )
         )
     return scores

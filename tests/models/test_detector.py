@@ -1,6 +1,7 @@
 """The whole model: shapes, counts, gradients where they belong, and the variance floor of a still clip."""
 
 import math
+from dataclasses import replace
 
 import pytest
 import torch
@@ -62,6 +63,38 @@ def test_gradients_reach_what_trains_and_nothing_else():
         assert (parameter.grad is None) == frozen, name
         if not frozen:
             assert parameter.grad.isfinite().all(), name
+
+
+RELATIONS = Recipe(encoder=EncoderRecipe("vit_miniature", 0, token="relations"), temporal=TemporalRecipe("none", 0, 64))
+
+
+@pytest.mark.parametrize("kind", ["content", "standardised_content"])
+def test_what_each_comparison_adds_makes_the_logit(kind):
+    model = build_detector(replace(RELATIONS, head=HeadRecipe(kind))).eval()
+    with torch.no_grad():
+        for parameter in model.head.parameters():
+            parameter.normal_()
+        mixed = model.mixed(model.embeddings(torch.rand(2, 3, 3, 224, 224)))
+        found, logit = model.evidence(mixed), model.judged(mixed).logit
+        assert found.relations.shape == (2, len(model.encoder.relations)) == (2, 3)
+        torch.testing.assert_close(found.relations.sum(1) + model.head.classifier.bias, logit, atol=1e-4, rtol=1e-4)
+        torch.testing.assert_close(found.frame_logits.mean(1), logit, atol=1e-4, rtol=1e-4)
+        # A line that reads only the second comparison, after every block.
+        reads = (torch.arange(3 * 4) % 3 == 1).repeat_interleave(96)
+        model.head.classifier.weight.mul_(reads)
+        alone = model.evidence(mixed).relations
+    assert alone[:, 1].abs().min() > 1e-3
+    assert alone[:, [0, 2]].abs().max() == 0
+
+
+def test_only_a_line_on_comparisons_is_taken_apart_by_them():
+    projected = replace(RELATIONS, temporal=TemporalRecipe("none", 1, 64), head=HeadRecipe("content"))
+    for recipe in (SMALL, RELATIONS, projected):  # another token; the variance head; a projection before the head
+        model = build_detector(recipe)
+        assert not model.reads_relations
+        assert model.evidence(model.mixed(torch.randn(1, 2, model.encoder.width))).relations is None
+    with pytest.raises(ValueError, match="does not compare their parts"):
+        build_detector(SMALL).encoder.by_relation(torch.zeros(1, 96))
 
 
 @pytest.mark.parametrize("mixer", MIXERS)

@@ -5,7 +5,8 @@ import torch
 import torch.nn.functional as F
 
 from stf_mamba.models.detector import count_parameters
-from stf_mamba.models.encoders import ENCODERS, VitEncoder, relation_weights, zone_weights
+from stf_mamba.models.encoders import ENCODERS, VitEncoder
+from stf_mamba.models.relations import relation_weights, zone_weights
 
 # Counted from the published architectures: width, all parameters without classifier, last two blocks and final norm.
 PUBLISHED = {

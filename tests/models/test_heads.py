@@ -216,6 +216,39 @@ def test_standardised_content_leaves_numbers_that_do_not_vary_and_refuses_none()
             head.standardise(bad)
 
 
+@pytest.mark.parametrize("kind", ["content", "standardised_content"])
+def test_a_linear_head_s_logit_can_be_taken_apart(kind):
+    head, x = trained(kind, 6), embeddings(3, 5, 6, seed=1).float() * 4 + 2
+    if kind == "standardised_content":
+        head.standardise(head.measured(embeddings(9, 5, 6, seed=3).float() * 3 + 1))
+    mask = torch.tensor([[True] * 5, [True, True, False, False, False], [False, True, True, True, True]])
+    for seen in (None, mask):
+        logit = head(x, seen).logit
+        valid = torch.ones(3, 5) if seen is None else seen.float()
+        of_frames = head.frame_logits(x, seen)
+        torch.testing.assert_close((of_frames * valid).sum(1) / valid.sum(1), logit)
+        torch.testing.assert_close(of_frames, of_frames * valid)  # what is masked says nothing
+        terms = head.terms(x, seen)
+        torch.testing.assert_close(terms.sum((1, 2)) / valid.sum(1) + head.classifier.bias, logit)
+        assert of_frames.std() > 0.1
+    changed = x.clone()
+    changed[0, 2, 3] += 1.0  # one number of one frame
+    assert ((head.terms(changed) - head.terms(x))[1:] == 0).all()
+
+
+def test_frames_that_are_judged_singly_keep_their_logits():
+    x = embeddings(2, 4, 6, seed=2).float()
+    for average in ("logits", "probabilities"):
+        head = FrameMeanHead(6, average=average)
+        torch.testing.assert_close(head.frame_logits(x), head.classifier(x).squeeze(-1))
+    assert head.frame_logits(x, torch.tensor([[True, False] * 2] * 2))[:, 1::2].tolist() == [[0.0, 0.0]] * 2
+
+
+@pytest.mark.parametrize("head", [VarianceHead(), VarianceContentHead(6), LastStepHead(6)])
+def test_other_heads_do_not_judge_frames(head):
+    assert head.frame_logits(embeddings(2, 4, 6, seed=2)) is None
+
+
 def test_last_step_is_a_linear_map_of_the_last_valid_frame():
     x = torch.tensor([[[5.0, 1.0], [3.0, 5.0], [9.0, 2.0]], [[5.0, 1.0], [7.0, 4.0], [2.0, 6.0]]])
     head = LastStepHead(2)

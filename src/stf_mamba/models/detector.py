@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import torch
 from torch import Tensor, nn
 
 from stf_mamba.errors import RecipeError
 from stf_mamba.models.encoders import build_encoder
 from stf_mamba.models.frame_encoder import FrameEncoder
-from stf_mamba.models.heads import HEADS, ClipHead, ClipOutput, masked_mean
+from stf_mamba.models.heads import HEADS, ClipHead, ClipOutput, LinearHead, masked_mean
 from stf_mamba.models.mixers import MIXERS, build_mixer
 from stf_mamba.models.sequence import checked_sequence
 from stf_mamba.recipe import Recipe
@@ -22,7 +24,7 @@ class ClipDetector(nn.Module):
     embeddings. Source: ablation report, section 8.4.
     """
 
-    def __init__(self, encoder: FrameEncoder, projection: nn.Module, temporal: nn.Module, head: ClipHead) -> None:
+    def __init__(self, encoder: FrameEncoder, projection: nn.Module, temporal: TemporalStack, head: ClipHead) -> None:
         super().__init__()
         self.encoder = encoder
         self.projection = projection
@@ -51,7 +53,11 @@ class ClipDetector(nn.Module):
 
     def from_embeddings(self, embeddings: Tensor, mask: Tensor | None = None) -> ClipOutput:
         """The output for frame embeddings (B, T, D): everything after the encoder."""
-        output = self.head(self.mixed(embeddings, mask), mask)
+        return self.judged(self.mixed(embeddings, mask), mask)
+
+    def judged(self, mixed: Tensor, mask: Tensor | None = None) -> ClipOutput:
+        """The output for what the head reads (B, T, W), as ``mixed`` returns it."""
+        output = self.head(mixed, mask)
         assert isinstance(output, ClipOutput)
         return output
 
@@ -80,6 +86,34 @@ class ClipDetector(nn.Module):
         mixed = self.temporal(self.projection(embeddings), mask)
         assert isinstance(mixed, Tensor)
         return mixed
+
+    def evidence(self, mixed: Tensor) -> ClipEvidence:
+        """What stands behind the logits of clips whose every frame is valid, from what the head reads (B, T, W)."""
+        head = self.head
+        relations = None
+        if self.reads_relations:
+            assert isinstance(head, LinearHead)
+            relations = self.encoder.by_relation(head.terms(mixed).mean(1))
+        return ClipEvidence(head.frame_logits(mixed), relations)
+
+    @property
+    def reads_relations(self) -> bool:
+        """Whether the logit is a sum over what the encoder compares within a picture, and a constant."""
+        is_direct = isinstance(self.projection, nn.Identity) and len(self.temporal.mixers) == 0
+        return is_direct and bool(self.encoder.relations) and isinstance(self.head, LinearHead)
+
+
+class ClipEvidence(NamedTuple):
+    """What stands behind the logits of B clips of T frames.
+
+    Attributes:
+        frame_logits: (B, T) what each frame says by itself; ``None`` where the head does not judge frames.
+        relations: (B, R) what each comparison within the picture adds to the logit, on top of the classifier's bias;
+            ``None`` where the model does not read such comparisons alone.
+    """
+
+    frame_logits: Tensor | None
+    relations: Tensor | None
 
 
 class TemporalStack(nn.Module):

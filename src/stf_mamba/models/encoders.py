@@ -16,13 +16,12 @@ from torch import Tensor
 from stf_mamba.models.cnn_encoders import CNN_ENCODERS, CnnEncoder
 from stf_mamba.models.frame_encoder import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, FrameEncoder
 from stf_mamba.models.last_block import cls_only_block
+from stf_mamba.models.relations import RELATIONS, relation_weights, zone_weights
 from stf_mamba.models.tiles import enlarged_tiles, joined_patches
 from stf_mamba.recipe import EncoderRecipe
 
 Token = Literal["cls", "patches", "both", "zones", "relations"]
 TOKENS = get_args(Token)
-MIDDLE_REACH, RING_REACH = 0.5, 0.8  # from the centre of a crop (0) to its edge (1)
-RELATIONS = 3  # rows of ``relation_weights``
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -138,6 +137,7 @@ class VitEncoder(FrameEncoder):
         self.zoom = zoom
         self.input_px = int(self.network.patch_embed.img_size[0])
         self.crop_px = self.input_px
+        self.relations = RELATIONS if token == "relations" else ()
         rows, columns = self.network.patch_embed.grid_size
         weights = relation_weights(zoom * rows, zoom * columns) if token == "relations" else zone_weights(rows, columns)
         self.register_buffer("zones", weights, persistent=False)
@@ -153,7 +153,7 @@ class VitEncoder(FrameEncoder):
         """Size D of an embedding."""
         of_a_token = int(self.network.embed_dim)
         if self.token == "relations":
-            return of_a_token * RELATIONS * len(self.network.blocks)
+            return of_a_token * len(RELATIONS) * len(self.network.blocks)
         return of_a_token * (2 if self.token in ("both", "zones") else 1)
 
     @property
@@ -208,6 +208,12 @@ class VitEncoder(FrameEncoder):
         mean = patches.mean(1)
         return mean if self.token == "patches" else torch.cat([tokens[:, 0], mean], dim=-1)
 
+    def by_relation(self, numbers: Tensor) -> Tensor:
+        """Sums (..., 3) of numbers (..., 3 · blocks · D) over the blocks and a token's numbers."""
+        if not self.relations:
+            return super().by_relation(numbers)
+        return torch.unflatten(numbers, -1, (len(self.network.blocks), len(self.relations), -1)).sum((-3, -1))
+
     def _relations(self, frames: Tensor) -> Tensor:
         """Relations (N, 3 · blocks, D) of the patches after every block in turn: small differences, so in float32 also
         under autocast."""
@@ -223,43 +229,6 @@ class VitEncoder(FrameEncoder):
                 patches = F.layer_norm(tokens[:, self.network.num_prefix_tokens :], tokens.shape[-1:])
                 found.append(self.zones @ joined_patches(patches, self.zoom, rows, columns))  # (N, 3, D)
         return torch.cat(found, 1)
-
-
-def zone_weights(rows: int, columns: int) -> Tensor:
-    """Weights (2, rows · columns) that average patches over the middle of a crop and over the ring around it.
-
-    The middle reaches half way from the crop's centre to its edge, the ring to 0.8 of it: at the margin of 1.3 with
-    which faces are cut, the box of the face ends at 0.77. Patches belong where their centres lie.
-    """
-    _, reach = _places(rows, columns)
-    return _means_over(reach <= MIDDLE_REACH, (reach > MIDDLE_REACH) & (reach <= RING_REACH))
-
-
-def relation_weights(rows: int, columns: int) -> Tensor:
-    """Weights (3, rows · columns) that give differences of means: the ring less the middle, the ring less the margin
-    outside it, and the upper half of the middle (the eyes) less the lower half (the mouth).
-
-    Each row sums to zero: what the whole picture has in common goes. At least seven rows and columns have patches of
-    every part.
-    """
-    height, reach = _places(rows, columns)
-    middle, margin = reach <= MIDDLE_REACH, reach > RING_REACH
-    means = _means_over(middle, ~(middle | margin), margin, middle & (height < 0), middle & (height > 0))
-    return torch.stack([means[1] - means[0], means[1] - means[2], means[3] - means[4]])
-
-
-def _places(rows: int, columns: int) -> tuple[Tensor, Tensor]:
-    """Height of each patch's centre (rows · columns,) from -1 at the top to 1, and its larger distance from the middle
-    of the crop along either axis, 1 at the edge."""
-    y = (torch.arange(rows) + 0.5) / rows * 2 - 1
-    x = (torch.arange(columns) + 0.5) / columns * 2 - 1
-    return y[:, None].expand(rows, columns).flatten(), torch.maximum(y.abs()[:, None], x.abs()[None, :]).flatten()
-
-
-def _means_over(*parts: Tensor) -> Tensor:
-    """Weights (parts, patches) that average over the patches of each part (patches,)."""
-    weights = torch.stack(parts).float()
-    return weights / weights.sum(1, keepdim=True)
 
 
 def _require_combination(trainable_blocks: int, token: Token, zoom: int) -> None:

@@ -51,11 +51,13 @@ class FrameEncoder(nn.Module, ABC):
         first_trainable: number of the first part that trains; ``prefix`` ends before it.
         crop_px: side of the smallest crops that it takes (of the only ones where ``largest_crop_px`` is the same);
             ``None`` for any.
+        relations: what the embedding compares within a picture, in words; empty where it compares nothing.
     """
 
     mean: Tensor
     std: Tensor
     crop_px: int | None
+    relations: tuple[str, ...] = ()
 
     def __init__(self, name: str, spec: EncoderSpec, network: Any, parts: int, trainable_blocks: int) -> None:
         super().__init__()
@@ -92,6 +94,14 @@ class FrameEncoder(nn.Module, ABC):
     def largest_crop_px(self) -> int | None:
         """Side of the largest crops that it takes, where ``crop_px`` is that of the smallest."""
         return self.crop_px
+
+    def by_relation(self, numbers: Tensor) -> Tensor:
+        """Sums (..., len(relations)) of what belongs to each relation in numbers (..., D) laid out as an embedding.
+
+        Raises:
+            ValueError: the embedding compares nothing.
+        """
+        raise ValueError(f"{self.name} embeds frames, it does not compare their parts")
 
     def require_crop_size(self, height_px: int, width_px: int) -> None:
         """Crops of this size can enter.

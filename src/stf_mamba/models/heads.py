@@ -48,6 +48,27 @@ class ClipHead(nn.Module):
         log_variance = (masked_variance(distance, mask) + self.epsilon).log()  # (B,)
         return log_variance, 1 - distance if mask is None else (1 - distance) * mask
 
+    def frame_logits(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor | None:
+        """What each frame of a clip says by itself (B, T), zero where the mask is off; ``None`` where the logit is
+        not put together from frames."""
+        return None
+
+
+class LinearHead(ClipHead, ABC):
+    """A head whose logit is a sum over the numbers of the clip's mean embedding, so that it can be taken apart."""
+
+    classifier: nn.Linear
+
+    @abstractmethod
+    def terms(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What each number of each frame adds (B, T, D), in float32: summed over the numbers and averaged over the
+        valid frames they are the logit without the classifier's bias; zero where the mask is off."""
+
+    def frame_logits(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor | None:
+        """Each frame's part of the logit (B, T), whose mean over the valid frames is the logit."""
+        logits = self.terms(embeddings, mask).sum(-1) + self.classifier.bias
+        return logits if mask is None else logits * mask
+
 
 class StandardisingHead(ClipHead, ABC):
     """A head that measures what it reads on training clips before anything trains.
@@ -139,8 +160,8 @@ class VarianceContentHead(VarianceHead):
         return output._replace(logit=output.logit + content)
 
 
-class ContentHead(ClipHead):
-    """A linear map of the clip's mean embedding, after a ``LayerNorm``: what it shows, not how it varies."""
+class PooledHead(ClipHead, ABC):
+    """A linear map of one embedding of a clip, after a ``LayerNorm``."""
 
     def __init__(self, width: int, epsilon: float = 1e-8) -> None:
         super().__init__(epsilon)
@@ -154,12 +175,27 @@ class ContentHead(ClipHead):
             logit = self.classifier(self.norm(self.pooled(embeddings, mask))).squeeze(-1)  # (B,)
             return ClipOutput(logit, *self.observe(embeddings, mask))
 
+    @abstractmethod
     def pooled(self, embeddings: Tensor, mask: Tensor | None) -> Tensor:
         """What the map reads of a clip (B, D)."""
+
+
+class ContentHead(PooledHead, LinearHead):
+    """A linear map of the clip's mean embedding, after a ``LayerNorm``: what it shows, not how it varies."""
+
+    def pooled(self, embeddings: Tensor, mask: Tensor | None) -> Tensor:
+        """The mean embedding of each clip (B, D)."""
         return masked_mean(embeddings, mask).squeeze(1)
 
+    def terms(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What each number of each frame adds to the logit (B, T, D)."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            read = scaled_by_mean(embeddings.float(), mask, self.norm.eps)
+            terms = self.classifier.weight[0] * (read * self.norm.weight + self.norm.bias)
+            return terms if mask is None else terms * mask.unsqueeze(-1)
 
-class StandardisedContentHead(StandardisingHead):
+
+class StandardisedContentHead(StandardisingHead, LinearHead):
     """A linear map of the clip's mean embedding, each of whose numbers is standardised over the training clips.
 
     The mean is first brought to one length (layer-normalised): what counts is its direction, not how strong everything
@@ -195,8 +231,15 @@ class StandardisedContentHead(StandardisingHead):
             logit = self.classifier(standardised).squeeze(-1)
             return ClipOutput(logit, *self.observe(embeddings.float(), mask))
 
+    def terms(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
+        """What each number of each frame adds to the logit (B, T, D)."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            read = scaled_by_mean(embeddings.float(), mask)
+            terms = self.classifier.weight[0] * (read - self.centre) / self.scale
+            return terms if mask is None else terms * mask.unsqueeze(-1)
 
-class LastStepHead(ContentHead):
+
+class LastStepHead(PooledHead):
     """A linear map of the last valid frame's embedding, after a ``LayerNorm``.
 
     After a bidirectional mixer this is the step at which the backward direction has seen one frame only: a pooling that
@@ -239,6 +282,13 @@ class FrameMeanHead(ClipHead):
                 logit = logit_of_mean_probability(logits.squeeze(-1), mask)
             return ClipOutput(logit, *self.observe(embeddings, mask))
 
+    def frame_logits(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor | None:
+        """The logit of each frame (B, T), zero where the mask is off."""
+        with torch.autocast(embeddings.device.type, enabled=False):
+            logits = self.classifier(embeddings.float()).squeeze(-1)
+            assert isinstance(logits, Tensor)
+            return logits if mask is None else logits * mask
+
 
 # Each takes the width of an embedding and the epsilon of its variance.
 HEADS: dict[str, Callable[[int, float], ClipHead]] = {
@@ -272,6 +322,13 @@ def masked_mean(values: Tensor, mask: Tensor | None) -> Tensor:
         return values.mean(1, keepdim=True)
     weights = mask.unsqueeze(-1).to(values.dtype)  # (B, T, 1)
     return (values * weights).sum(1, keepdim=True) / weights.sum(1, keepdim=True)
+
+
+def scaled_by_mean(embeddings: Tensor, mask: Tensor | None, epsilon: float = 1e-5) -> Tensor:
+    """Embeddings (B, T, D) shifted and scaled alike, so that their mean over the valid frames is layer-normalised."""
+    mean = masked_mean(embeddings, mask)  # (B, 1, D)
+    variance = mean.var(-1, correction=0, keepdim=True)
+    return (embeddings - mean.mean(-1, keepdim=True)) / (variance + epsilon).sqrt()
 
 
 def masked_variance(values: Tensor, mask: Tensor | None) -> Tensor:

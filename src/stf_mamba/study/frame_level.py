@@ -51,16 +51,10 @@ def frame_logits(model: ClipDetector, frames: Tensor) -> Tensor:
     Raises:
         ValueError: the model does not judge frames singly.
     """
-    import torch
-
-    from stf_mamba.models.heads import FrameMeanHead
-
     _require_frame_level(model)
-    assert isinstance(model.head, FrameMeanHead)
-    embeddings = model.encoder(frames.flatten(0, 1))  # (B·T, D)
-    with torch.autocast(frames.device.type, enabled=False):
-        logits: Tensor = model.head.classifier(embeddings.float())  # (B·T, 1)
-    return torch.unflatten(logits.squeeze(-1), 0, frames.shape[:2])  # (B, T)
+    logits = model.head.frame_logits(model.embeddings(frames))
+    assert logits is not None
+    return logits
 
 
 def _require_frame_level(model: ClipDetector) -> None:
@@ -69,9 +63,9 @@ def _require_frame_level(model: ClipDetector) -> None:
     from stf_mamba.models.heads import FrameMeanHead
 
     judges_frames = isinstance(model.head, FrameMeanHead) and isinstance(model.projection, nn.Identity)
-    if not judges_frames or len(model.temporal.mixers) > 0:  # type: ignore[arg-type]
+    if not judges_frames or len(model.temporal.mixers) > 0:
         raise ValueError(
-            f"a model with the head {type(model.head).__name__} and {len(model.temporal.mixers)} mixers does not judge "  # type: ignore[arg-type]
+            f"a model with the head {type(model.head).__name__} and {len(model.temporal.mixers)} mixers does not judge "
             "frames singly; frame-level rows have the head frame_mean and temporal.layers = 0"
         )
 
