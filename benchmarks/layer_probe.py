@@ -100,14 +100,20 @@ def features_of(
     return found
 
 
-def held_out_scores(features: np.ndarray, labels: np.ndarray, manifest: Manifest, folds: list[Split]) -> np.ndarray:
+def held_out_scores(
+    features: np.ndarray,
+    labels: np.ndarray,
+    manifest: Manifest,
+    folds: list[Split],
+    regularisation: float = REGULARISATION,
+) -> np.ndarray:
     """Decision values (V,) of every video by the probe that has not seen its people."""
     ids = np.array([entry.record.video_id for entry in manifest.entries])
     scores = np.full(len(ids), np.nan)
     for fold in folds:
         train, test = np.isin(ids, fold.train), np.isin(ids, fold.validation)
         probe = make_pipeline(
-            StandardScaler(), LogisticRegression(C=REGULARISATION, max_iter=2000, class_weight="balanced")
+            StandardScaler(), LogisticRegression(C=regularisation, max_iter=2000, class_weight="balanced")
         )
         scores[test] = probe.fit(features[train], labels[train]).decision_function(features[test])
     assert np.isfinite(scores).all()

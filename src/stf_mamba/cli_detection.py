@@ -38,7 +38,7 @@ def detect(
     face_model: FaceModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Give a verdict on each video: JSON, and a page with the consistency timeline and the crops."""
+    """Give a verdict on each video: JSON, and a page that shows what it rests on."""
     from stf_mamba.case_report import write_case_report
 
     videos = _videos_in(paths)

@@ -172,8 +172,8 @@ class Detector:
         if clip.frame_logits:
             highest = int(np.argmax(clip.frame_logits))
             reasons.append(
-                f"The frame that speaks most for manipulation is at {clip.times_s[highest]:.2f} s: logit "
-                f"{clip.frame_logits[highest]:.2f} by itself, median {float(np.median(clip.frame_logits)):.2f}."
+                f"The frame that speaks most for manipulation is at {clip.times_s[highest]:.2f} s: its logit is "
+                f"{clip.frame_logits[highest]:.2f}, the median frame's {float(np.median(clip.frame_logits)):.2f}."
             )
         reasons.append(
             f"Its least consistent frame is at {clip.times_s[lowest]:.2f} s: cosine similarity "

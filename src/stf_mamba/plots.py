@@ -72,8 +72,8 @@ def _draw_validation(history: Sequence[dict[str, Any]], loss: Axes, auc: Axes, g
 
 
 def plot_timeline(track: TrackScore) -> Figure:
-    """A face track over time: each scored frame's cosine similarity to its clip's mean, and above it what the frame
-    says by itself, where the model judges frames. Clips differ by colour; the extreme frame of each has a ring."""
+    """A face track over time: each scored frame's cosine similarity to its clip's mean, and above it the frame's
+    own logit, where the model judges frames. Clips differ by colour; the extreme frame of each has a ring."""
     from matplotlib.figure import Figure
 
     judges_frames = all(clip.frame_logits for clip in track.clips)
@@ -86,7 +86,7 @@ def plot_timeline(track: TrackScore) -> Figure:
             _draw_frames(panels[0], clip.times_s, clip.frame_logits, max(clip.frame_logits), colour)
     if judges_frames:
         panels[0].axhline(0, color=GREY, linestyle=":")
-        panels[0].set_ylabel("logit of the\nframe by itself")
+        panels[0].set_ylabel("logit of\nthe frame")
     panels[-1].set_xlabel("time in the video (s)")
     panels[-1].set_ylabel("similarity to\nclip mean (cosine)")
     panels[-1].ticklabel_format(axis="y", useOffset=False)

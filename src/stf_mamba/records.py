@@ -185,7 +185,7 @@ class ClipScore(JsonRecord):
         log_variance: natural logarithm of the variance of ``consistency`` (plus the head's epsilon).
         consistency: cosine similarity of each frame to the clip's mean, T values in [-1, 1].
         times_s: presentation time of each frame.
-        frame_logits: what each frame says by itself, T values; empty where the model does not judge frames.
+        frame_logits: what each frame adds to the judgement, T values; empty where the model does not judge frames.
         relations: what each comparison of two parts of the picture adds to the logit, by its name in words; what is
             missing to the logit is a constant of the model. Empty where the model does not read comparisons alone.
     """

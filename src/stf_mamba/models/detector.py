@@ -107,7 +107,7 @@ class ClipEvidence(NamedTuple):
     """What stands behind the logits of B clips of T frames.
 
     Attributes:
-        frame_logits: (B, T) what each frame says by itself; ``None`` where the head does not judge frames.
+        frame_logits: (B, T) each frame's own; ``None`` where the head does not judge frames.
         relations: (B, R) what each comparison within the picture adds to the logit, on top of the classifier's bias;
             ``None`` where the model does not read such comparisons alone.
     """

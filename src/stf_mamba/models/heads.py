@@ -49,7 +49,7 @@ class ClipHead(nn.Module):
         return log_variance, 1 - distance if mask is None else (1 - distance) * mask
 
     def frame_logits(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor | None:
-        """What each frame of a clip says by itself (B, T), zero where the mask is off; ``None`` where the logit is
+        """The logit of each frame of a clip (B, T), zero where the mask is off; ``None`` where the logit is
         not put together from frames."""
         return None
 
