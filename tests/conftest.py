@@ -13,8 +13,10 @@ ROOM_BYTES = 3 << 29  # what the tests' files took at most when measured (1.0 GB
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
-def pytest_configure() -> None:
+def pytest_configure(config: pytest.Config) -> None:
     """Refuse a disk that will not hold the tests' files: hundreds of errors about something else would follow."""
+    if hasattr(config, "workerinput"):
+        return  # a worker, perhaps one that replaces another in the middle: its files are counted already
     folder = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())
     free = shutil.disk_usage(folder).free
     if free < ROOM_BYTES:

@@ -138,24 +138,43 @@ def test_a_model_that_compares_parts_of_the_picture_says_what_they_add(video, tm
         RECIPE,
         encoder=EncoderRecipe("vit_miniature", 0, token="relations"),
         temporal=TemporalRecipe("none", 0),
-        head=HeadRecipe("content"),
+        head=HeadRecipe("standardised_content"),
     )
-    verdict = detector(LEFT, RIGHT, recipe=recipe, window_s=3.0).detect(video)
+    analyst = detector(LEFT, RIGHT, recipe=recipe, window_s=3.0)
+    torch.nn.init.normal_(analyst.model.head.classifier.weight, generator=torch.Generator().manual_seed(1))
+    torch.nn.init.constant_(analyst.model.head.classifier.bias, 0.75)
+    verdict = analyst.detect(video)
     clip = max(verdict.tracks[0].clips, key=lambda scored: scored.logit)
-    assert sum(clip.relations.values()) + clip.constant == pytest.approx(clip.logit)
+    assert [c.constant for t in verdict.tracks for c in t.clips] == pytest.approx([0.75] * 4, abs=1e-3)
     assert sum(clip.frame_logits) / 32 == pytest.approx(clip.logit, abs=1e-5)
     said = next(reason for reason in verdict.reasons if "this model compares parts of the picture" in reason)
     assert all(f"{name} {value:+.2f}" in said for name, value in clip.relations.items())
     assert "judges by what a face looks like" not in " ".join(verdict.reasons)
     highest = clip.times_s[clip.frame_logits.index(max(clip.frame_logits))]
-    assert f"speaks most for manipulation is at {highest:.2f} s" in " ".join(verdict.reasons)
+    assert f"frame with the highest logit is at {highest:.2f} s" in " ".join(verdict.reasons)
     saved = Verdict.from_json(json.loads(verdict.save(tmp_path / "v.json").read_text()))
     assert saved == verdict
     page = write_case_report(saved, tmp_path / "v.html").read_text()
     assert page.count('class="bars"') == 2
     assert page.count('class="outstanding"') == 16
-    assert "the frame's own logit" in page
+    assert "The four highest of a clip are framed." in page
     assert f"{max(clip.frame_logits):+.2f}</figcaption>" in page
+
+
+def test_frames_without_a_difference_are_not_pointed_at(video, tmp_path):
+    recipe = replace(RECIPE, temporal=TemporalRecipe("none", 0), head=HeadRecipe("standardised_content"))
+    verdict = detector(LEFT, recipe=recipe).detect(video)  # its line is still zero
+    assert set(verdict.tracks[0].clips[0].frame_logits) == {0.0}
+    assert "highest logit" not in " ".join(verdict.reasons)
+    assert "Observed, not judged by: the least consistent frame" in verdict.reasons[-1]
+    assert 'class="outstanding"' not in write_case_report(verdict, tmp_path / "v.html").read_text()
+
+
+def test_a_verdict_of_before_these_figures_is_read_and_pictured(video, tmp_path):
+    written = detector(LEFT).detect(video).to_json()
+    for clip in written["tracks"][0]["clips"]:
+        del clip["frame_logits"], clip["relations"]
+    assert 'class="outstanding"' in write_case_report(Verdict.from_json(written), tmp_path / "v.html").read_text()
 
 
 def test_a_page_of_a_model_that_reads_variance_has_no_comparisons(video, tmp_path):

@@ -60,6 +60,11 @@ def test_a_timeline_shows_what_frames_say_where_they_are_judged():
 
 def test_bars_of_comparisons_end_in_their_sum():
     (axes,) = plot_relations({"edge": 1.5, "eyes": -0.25}, 0.5).axes
-    assert [label.get_text() for label in axes.get_yticklabels()] == ["edge", "eyes", "constant of the model", "logit"]
+    assert [label.get_text() for label in axes.get_yticklabels()] == [
+        "edge",
+        "eyes",
+        "average training clip",
+        "logit",
+    ]
     assert [bar.get_width() for bar in axes.patches] == [1.5, -0.25, 0.5, 1.75]
     assert axes.yaxis_inverted()

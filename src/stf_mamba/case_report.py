@@ -1,4 +1,4 @@
-"""A verdict as one self-contained HTML page: outcome, reasons, consistency timelines, the crops, provenance."""
+"""A verdict as one self-contained HTML page: outcome, reasons, what was seen when and where, provenance."""
 
 from __future__ import annotations
 
@@ -141,12 +141,14 @@ def _require_same_file(verdict: Verdict, source: Path) -> None:
 
 
 def _crops(clip: ClipScore, frames: UInt8Array) -> Iterator[_Crop]:
-    """The clip's frames; those stand out that speak most for manipulation, by what the model reads."""
-    suspicion = clip.frame_logits or [-similarity for similarity in clip.consistency]
-    outstanding = sorted(range(len(suspicion)), key=lambda index: -suspicion[index])[:OUTSTANDING_FRAMES]
+    """The clip's frames; those stand out whose logits are highest or, where it is not judged by frames, that are the
+    least consistent; none where all are equal."""
+    order = clip.frame_logits or [-similarity for similarity in clip.consistency]
+    outstanding = sorted(range(len(order)), key=lambda index: -order[index])[:OUTSTANDING_FRAMES]
+    differ = max(order) > min(order)
     for index, time_s in enumerate(clip.times_s):
         value = f"{clip.frame_logits[index]:+.2f}" if clip.frame_logits else f"{clip.consistency[index]:.4f}"
-        yield _Crop(time_s, value, index in outstanding, _jpeg(frames[index]))
+        yield _Crop(time_s, value, differ and index in outstanding, _jpeg(frames[index]))
 
 
 def _relations(track: TrackScore, frame: UInt8Array) -> _Relations | None:

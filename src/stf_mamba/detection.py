@@ -161,22 +161,23 @@ class Detector:
         if clip.relations:
             parts = ", ".join(f"{name} {value:+.2f}" for name, value in clip.relations.items())
             reasons.append(
-                f"{shown}: this model compares parts of the picture. The comparisons add to its logit: {parts}; with "
-                f"the model's constant of {clip.constant:+.2f} they make {clip.logit:.2f}."
+                f"{shown}: this model compares parts of the picture. The average training clip has the logit "
+                f"{clip.constant:.2f}; to it the comparisons add: {parts}; together {clip.logit:.2f}."
             )
         elif not isinstance(head, VarianceHead) or isinstance(head, VarianceContentHead):
             reasons.append(
                 f"{shown}: this model judges by what a face looks like (also, or alone), which the consistency curve "
                 "does not show."
             )
-        if clip.frame_logits:
-            highest = int(np.argmax(clip.frame_logits))
+        if clip.frame_logits and max(clip.frame_logits) > min(clip.frame_logits):
+            logits = np.array(clip.frame_logits)
             reasons.append(
-                f"The frame that speaks most for manipulation is at {clip.times_s[highest]:.2f} s: its logit is "
-                f"{clip.frame_logits[highest]:.2f}, the median frame's {float(np.median(clip.frame_logits)):.2f}."
+                f"The frame with the highest logit is at {clip.times_s[logits.argmax()]:.2f} s: {logits.max():.2f}, "
+                f"median {np.median(logits):.2f}."
             )
+        begin = "The" if head.uses_variance else "Observed, not judged by: the"
         reasons.append(
-            f"Its least consistent frame is at {clip.times_s[lowest]:.2f} s: cosine similarity "
+            f"{begin} least consistent frame is at {clip.times_s[lowest]:.2f} s: cosine similarity "
             f"{clip.consistency[lowest]:.4f} to the clip's mean, median {float(np.median(clip.consistency)):.4f}."
         )
         return reasons

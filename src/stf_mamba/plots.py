@@ -85,7 +85,6 @@ def plot_timeline(track: TrackScore) -> Figure:
         if judges_frames:
             _draw_frames(panels[0], clip.times_s, clip.frame_logits, max(clip.frame_logits), colour)
     if judges_frames:
-        panels[0].axhline(0, color=GREY, linestyle=":")
         panels[0].set_ylabel("logit of\nthe frame")
     panels[-1].set_xlabel("time in the video (s)")
     panels[-1].set_ylabel("similarity to\nclip mean (cosine)")
@@ -102,20 +101,19 @@ def _draw_frames(axes: Axes, times_s: Sequence[float], values: Sequence[float], 
 
 
 def plot_relations(relations: Mapping[str, float], constant: float) -> Figure:
-    """What each comparison within the picture adds to a logit, the model's constant, and their sum, as bars."""
+    """What comparisons within the picture add to the logit of the average training clip, and the sum, as bars."""
     from matplotlib.figure import Figure
 
     figure = Figure(figsize=(6.4, 0.6 + 0.36 * (len(relations) + 2)), layout="constrained")
     axes = figure.subplots()
-    rows = [*relations.items(), ("constant of the model", constant), ("logit", sum(relations.values()) + constant)]
+    rows = [*relations.items(), ("average training clip", constant), ("logit", sum(relations.values()) + constant)]
     values = [value for _, value in rows]
-    colours = [*(ORANGE if value > 0 else BLUE for value in values[:-1]), GREY]
-    bars = axes.barh([name for name, _ in rows], values, color=colours, height=0.6)
+    bars = axes.barh([name for name, _ in rows], values, color=[*[GREY] * (len(rows) - 1), "black"], height=0.6)
     axes.bar_label(bars, labels=[f"{value:+.2f}" for value in values], padding=3, fontsize=9)
     axes.invert_yaxis()
     axes.axvline(0, color=GREY, linewidth=1)
     axes.margins(x=0.15)
-    axes.set_xlabel("part of the logit (right: manipulated)")
+    axes.set_xlabel("logit (higher is more suspicious)")
     axes.spines[["top", "right", "left"]].set_visible(False)
     axes.tick_params(axis="y", length=0)
     return figure

@@ -185,9 +185,10 @@ class ClipScore(JsonRecord):
         log_variance: natural logarithm of the variance of ``consistency`` (plus the head's epsilon).
         consistency: cosine similarity of each frame to the clip's mean, T values in [-1, 1].
         times_s: presentation time of each frame.
-        frame_logits: what each frame adds to the judgement, T values; empty where the model does not judge frames.
-        relations: what each comparison of two parts of the picture adds to the logit, by its name in words; what is
-            missing to the logit is a constant of the model. Empty where the model does not read comparisons alone.
+        frame_logits: of each frame, T values; the clip's is their mean (where a model averages the frames'
+            probabilities, that of their mean probability). Empty where a clip is not judged frame by frame.
+        relations: what each comparison of two parts of the picture adds to the logit of the average training clip, by
+            its name in words. Empty where the model does not read comparisons alone.
     """
 
     start_s: float
@@ -201,7 +202,7 @@ class ClipScore(JsonRecord):
 
     @property
     def constant(self) -> float:
-        """The logit less what the comparisons add."""
+        """The logit less what the comparisons add: that of the average training clip."""
         return self.logit - sum(self.relations.values())
 
 

@@ -68,9 +68,8 @@ def test_gradients_reach_what_trains_and_nothing_else():
 RELATIONS = Recipe(encoder=EncoderRecipe("vit_miniature", 0, token="relations"), temporal=TemporalRecipe("none", 0, 64))
 
 
-@pytest.mark.parametrize("kind", ["content", "standardised_content"])
-def test_what_each_comparison_adds_makes_the_logit(kind):
-    model = build_detector(replace(RELATIONS, head=HeadRecipe(kind))).eval()
+def test_what_each_comparison_adds_makes_the_logit():
+    model = build_detector(replace(RELATIONS, head=HeadRecipe("standardised_content"))).eval()
     with torch.no_grad():
         for parameter in model.head.parameters():
             parameter.normal_()
@@ -88,13 +87,25 @@ def test_what_each_comparison_adds_makes_the_logit(kind):
 
 
 def test_only_a_line_on_comparisons_is_taken_apart_by_them():
-    projected = replace(RELATIONS, temporal=TemporalRecipe("none", 1, 64), head=HeadRecipe("content"))
-    for recipe in (SMALL, RELATIONS, projected):  # another token; the variance head; a projection before the head
+    head = HeadRecipe("standardised_content")
+    projected = replace(RELATIONS, temporal=TemporalRecipe("none", 1, 64), head=head)
+    not_centred = replace(RELATIONS, head=HeadRecipe("content"))
+    for recipe in (replace(SMALL, head=head), RELATIONS, projected, not_centred):
         model = build_detector(recipe)
         assert not model.reads_relations
         assert model.evidence(model.mixed(torch.randn(1, 2, model.encoder.width))).relations is None
     with pytest.raises(ValueError, match="does not compare their parts"):
         build_detector(SMALL).encoder.by_relation(torch.zeros(1, 96))
+
+
+@pytest.mark.parametrize("kind", ["content", "frame_mean"])
+def test_frames_have_logits_where_nothing_mixes_them(kind):
+    for mixer, layers in (("hydra", 2), ("gru", 1), ("none", 1), ("none", 0)):
+        model = build_detector(replace(SMALL, temporal=TemporalRecipe(mixer, layers, 64), head=HeadRecipe(kind))).eval()
+        with torch.no_grad():
+            mixed = model.mixed(torch.randn(1, 5, model.encoder.width))
+            found = model.evidence(mixed).frame_logits
+        assert (found is None) == (mixer != "none"), (mixer, layers)
 
 
 @pytest.mark.parametrize("mixer", MIXERS)

@@ -10,8 +10,8 @@ from torch import Tensor, nn
 from stf_mamba.errors import RecipeError
 from stf_mamba.models.encoders import build_encoder
 from stf_mamba.models.frame_encoder import FrameEncoder
-from stf_mamba.models.heads import HEADS, ClipHead, ClipOutput, LinearHead, masked_mean
-from stf_mamba.models.mixers import MIXERS, build_mixer
+from stf_mamba.models.heads import HEADS, ClipHead, ClipOutput, LinearHead, StandardisedContentHead, masked_mean
+from stf_mamba.models.mixers import MIXERS, NoMixer, build_mixer
 from stf_mamba.models.sequence import checked_sequence
 from stf_mamba.recipe import Recipe
 
@@ -89,26 +89,27 @@ class ClipDetector(nn.Module):
 
     def evidence(self, mixed: Tensor) -> ClipEvidence:
         """What stands behind the logits of clips whose every frame is valid, from what the head reads (B, T, W)."""
-        head = self.head
         relations = None
         if self.reads_relations:
-            assert isinstance(head, LinearHead)
-            relations = self.encoder.by_relation(head.terms(mixed).mean(1))
-        return ClipEvidence(head.frame_logits(mixed), relations)
+            assert isinstance(self.head, LinearHead)
+            relations = self.encoder.by_relation(self.head.terms(mixed).mean(1))
+        return ClipEvidence(None if self.temporal.mixes_frames else self.head.frame_logits(mixed), relations)
 
     @property
     def reads_relations(self) -> bool:
-        """Whether the logit is a sum over what the encoder compares within a picture, and a constant."""
-        is_direct = isinstance(self.projection, nn.Identity) and len(self.temporal.mixers) == 0
-        return is_direct and bool(self.encoder.relations) and isinstance(self.head, LinearHead)
+        """Whether the logit is a sum over what the encoder compares within a picture, each against the average training
+        clip, and a constant: that clip's logit."""
+        is_direct = isinstance(self.projection, nn.Identity) and not self.temporal.mixes_frames
+        return is_direct and bool(self.encoder.relations) and isinstance(self.head, StandardisedContentHead)
 
 
 class ClipEvidence(NamedTuple):
     """What stands behind the logits of B clips of T frames.
 
     Attributes:
-        frame_logits: (B, T) each frame's own; ``None`` where the head does not judge frames.
-        relations: (B, R) what each comparison within the picture adds to the logit, on top of the classifier's bias;
+        frame_logits: (B, T) as ``ClipHead.frame_logits``; ``None`` too where a mixer has passed on to each frame what
+            the others show.
+        relations: (B, R) what each comparison within the picture adds to the logit of the average training clip;
             ``None`` where the model does not read such comparisons alone.
     """
 
@@ -128,6 +129,11 @@ class TemporalStack(nn.Module):
     def __init__(self, mixers: list[nn.Module]) -> None:
         super().__init__()
         self.mixers = nn.ModuleList(mixers)
+
+    @property
+    def mixes_frames(self) -> bool:
+        """Whether a frame's embedding afterwards depends on the other frames."""
+        return any(not isinstance(mixer, NoMixer) for mixer in self.mixers)
 
     def forward(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor:
         """Embeddings (B, T, W) after every mixer.

@@ -49,8 +49,8 @@ class ClipHead(nn.Module):
         return log_variance, 1 - distance if mask is None else (1 - distance) * mask
 
     def frame_logits(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor | None:
-        """The logit of each frame of a clip (B, T), zero where the mask is off; ``None`` where the logit is
-        not put together from frames."""
+        """The logits of a clip's frames (B, T), whose mean over the valid frames is the clip's; zero where the mask is
+        off, ``None`` where the clip's logit is no such mean."""
         return None
 
 
@@ -65,7 +65,7 @@ class LinearHead(ClipHead, ABC):
         valid frames they are the logit without the classifier's bias; zero where the mask is off."""
 
     def frame_logits(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor | None:
-        """Each frame's part of the logit (B, T), whose mean over the valid frames is the logit."""
+        """Each frame's share of the logit (B, T): what it shows, on the scale of its clip."""
         logits = self.terms(embeddings, mask).sum(-1) + self.classifier.bias
         return logits if mask is None else logits * mask
 
@@ -283,7 +283,7 @@ class FrameMeanHead(ClipHead):
             return ClipOutput(logit, *self.observe(embeddings, mask))
 
     def frame_logits(self, embeddings: Tensor, mask: Tensor | None = None) -> Tensor | None:
-        """The logit of each frame (B, T), zero where the mask is off."""
+        """Each frame's own logit (B, T), zero where the mask is off, also where the clip averages probabilities."""
         with torch.autocast(embeddings.device.type, enabled=False):
             logits = self.classifier(embeddings.float()).squeeze(-1)
             assert isinstance(logits, Tensor)
