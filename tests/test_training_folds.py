@@ -93,6 +93,19 @@ def test_what_is_finished_is_not_done_again(prepared, finished):
     assert messages == [f"{run.folder} is complete already; nothing to train"]
 
 
+def test_a_run_tells_which_of_its_trainings_begins_and_how_long_each_takes(prepared, tmp_path):
+    events: list[object] = []
+    watcher = Watcher(
+        on_step=lambda report: events.append(report),
+        on_training=lambda number, trainings: events.append((number, trainings)),
+    )
+    train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, watcher=watcher)
+    assert [event for event in events if isinstance(event, tuple)] == [(1, 3), (2, 3), (3, 3)]
+    steps = [event for event in events if not isinstance(event, tuple)]
+    assert all(step.training_s == pytest.approx(8 * step.step_s) for step in steps[-8:])  # two epochs of four steps
+    assert steps[-1].left_s == pytest.approx(0.0, abs=1e-2)
+
+
 def test_seen_people_are_refused_and_the_out_of_fold_scores_pointed_to(prepared, finished):
     with pytest.raises(LeakError, match=r"out-of-fold\.csv"):
         evaluate(finished, *prepared)

@@ -75,7 +75,8 @@ def by_position(advance: Advance) -> Callable[..., None]:
 def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
     """A watcher that draws one line for the running epoch and, with ``epoch_lines``, prints one for each that is done.
 
-    Under ``torchrun`` the main process alone talks.
+    Where a run is made of several trainings, the line says which one it is in, and the time left is that of all of
+    them, taken to be as long as the running one. Under ``torchrun`` the main process alone talks.
     """
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
 
@@ -86,7 +87,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
         yield Watcher()
         return
     columns = (
-        TextColumn("training"),
+        TextColumn("{task.description}"),
         BarColumn(),
         TextColumn("{task.fields[line]}"),
         TimeElapsedColumn(),
@@ -95,13 +96,19 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
     with Progress(*columns, console=stderr(), refresh_per_second=4) as progress:
         task = progress.add_task("training", total=None, line="starting", left="-:--:--")
 
-        epochs = 0
+        epochs = trainings_after = 0
+
+        def on_training(number: int, trainings: int) -> None:
+            nonlocal trainings_after
+            trainings_after = trainings - number
+            what = "training" if trainings == 1 else f"training {number} of {trainings}"
+            progress.update(task, description=what, line="starting")
 
         def on_step(report: StepReport) -> None:
             nonlocal epochs
             epochs = report.epochs
             total = epochs * report.steps
-            left = str(timedelta(seconds=round(report.left_s)))
+            left = str(timedelta(seconds=round(report.left_s + trainings_after * report.training_s)))
             progress.update(task, total=total, completed=report.steps_done, line=describe_step(report), left=left)
 
         def on_epoch(report: EpochReport) -> None:
@@ -112,7 +119,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
             line = f"{done} of {missing} clips through the frozen blocks"
             progress.update(task, total=missing, completed=done, line=line)
 
-        yield Watcher(stderr().print, on_step, on_epoch, on_cached)
+        yield Watcher(stderr().print, on_step, on_epoch, on_cached, on_training)
 
 
 def describe_step(report: StepReport) -> str:

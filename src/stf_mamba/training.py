@@ -79,4 +79,5 @@ def train(
         scores = run.out_of_fold() if has_state(run.folder) else None  # the last training comes after all folds
         if folds and scores is None:
             scores = out_of_fold_scores(job, folds, run)
+        watcher.on_training(len(folds) + 1, len(folds) + 1)
         return TrainingLoop(job, run, model, scores).run_to_end()

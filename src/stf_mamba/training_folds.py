@@ -87,6 +87,7 @@ def out_of_fold_scores(job: TrainingJob, splits: Sequence[Split], run: Run) -> P
     rows: dict[str, Prediction] = {}
     stamp: dict[str, str] = {}
     for number, split in enumerate(splits, start=1):
+        job.watcher.on_training(number, len(splits) + 1)
         folder = run.folder / FOLDS / f"fold-{number}"
         if not (folder / "predictions.csv").is_file():
             job.watcher.on_message(f"fold {number} of {len(splits)}: training without its {len(split.test)} videos")

@@ -255,6 +255,7 @@ class TrainingLoop:
             validation_auc=last.get("validation_auc"),
             log_variance_gap=last.get("log_variance_gap"),
             left_s=steps_left * self.seconds / self.step + (self.recipe.epochs - self.epoch) * validation_s,
+            step_s=self.seconds / self.step,
         )
 
     def _diverged(self, what: str) -> RunError:

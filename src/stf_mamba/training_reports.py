@@ -19,7 +19,8 @@ class StepReport:
         encoder_lr, head_lr: the rates that this step was taken with.
         clips_per_s: of the epoch so far, over all processes together.
         validation_auc, log_variance_gap: of the last finished epoch, ``None`` before there is one.
-        left_s: time to the end at the pace of this epoch's steps and of the last validation.
+        left_s: time to the end of this training at the pace of this epoch's steps and of the last validation.
+        step_s: mean duration of this epoch's steps.
     """
 
     epoch: int
@@ -35,11 +36,17 @@ class StepReport:
     validation_auc: float | None
     log_variance_gap: float | None
     left_s: float
+    step_s: float
 
     @property
     def steps_done(self) -> int:
-        """Steps since the beginning of the run."""
+        """Steps since the beginning of the training."""
         return self.epoch * self.steps + self.step
+
+    @property
+    def training_s(self) -> float:
+        """What the steps of a whole training take at this epoch's pace."""
+        return self.epochs * self.steps * self.step_s
 
 
 @dataclass(frozen=True)
@@ -75,6 +82,7 @@ class Watcher:
     """Whom training tells about its progress; silent by default.
 
     ``on_message`` is also called from another thread, when a wish to stop arrives in the middle of a step.
+    ``on_training`` gets, where a run is made of several trainings, which one begins, from 1, and how many there are.
     ``on_cached`` gets how many clips of a cache have been computed, and how many were missing.
     """
 
@@ -82,3 +90,4 @@ class Watcher:
     on_step: Callable[[StepReport], None] = lambda report: None
     on_epoch: Callable[[EpochReport], None] = lambda report: None
     on_cached: Callable[[int, int], None] = lambda done, missing: None
+    on_training: Callable[[int, int], None] = lambda number, trainings: None
