@@ -8,6 +8,7 @@ from safetensors.torch import load_file
 
 from stf_mamba.errors import RunError, UsageError
 from stf_mamba.models.encoders import VitEncoder
+from stf_mamba.models.weights import save_state_dict
 from stf_mamba.recipe import AugmentRecipe, DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.training import train
 from stf_mamba.training_reports import Watcher
@@ -59,6 +60,30 @@ def test_a_stop_and_a_second_run_compute_no_frame_again(prepared, tmp_path, monk
     again = train(RECIPE, *prepared, tmp_path / "again", cache=tmp_path / "cache")
     assert computed == []
     assert _without_clock(again.history()) == _without_clock(whole.history())
+
+
+@pytest.mark.parametrize("views", [None, 1, 3])
+def test_where_nothing_is_drawn_all_views_and_seeds_share_what_is_computed(prepared, tmp_path, monkeypatch, views):
+    still = AugmentRecipe(flip=0.0, brightness=0.0, contrast=0.0)
+    head = HeadRecipe("content")
+    recipe = replace(RECIPE, head=head, augment=still, data=replace(RECIPE.data, views=views))
+    plain = train(recipe, *prepared, tmp_path / "plain")
+    computed = []
+    prefix = VitEncoder.prefix
+    monkeypatch.setattr(VitEncoder, "prefix", lambda self, frames: computed.append(1) or prefix(self, frames))
+    cached = train(recipe, *prepared, tmp_path / "cached", cache=tmp_path / "cache")
+    entries = list((tmp_path / "cache").rglob("tokens.npy"))
+    assert len(entries) == sum(entry.clips for entry in prepared[1].entries)  # training and validation together
+    assert _without_clock(cached.history()) == _without_clock(plain.history())
+    expected, found = load_file(plain.weights_path), load_file(cached.weights_path)
+    assert all(torch.equal(found[name], expected[name]) for name in expected)
+    weights = tmp_path / "frozen.safetensors"
+    save_state_dict(cached.model("cpu").encoder.network.state_dict(), weights)
+    pretrained = {"encoder_weights": weights, "cache": tmp_path / "shared"}
+    train(recipe, *prepared, tmp_path / "seed 42", **pretrained)
+    computed.clear()
+    train(replace(recipe, seed=43), *prepared, tmp_path / "seed 43", **pretrained)
+    assert computed == []
 
 
 def test_the_size_is_told_before_and_the_progress_while_it_fills(prepared, tmp_path):

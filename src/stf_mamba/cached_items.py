@@ -35,7 +35,7 @@ class CachePlace(NamedTuple):
 def default_cache(recipe: Recipe, out: Path) -> CachePlace | None:
     """Where a run keeps the frozen blocks' output when it was told nothing: beside itself for relations of a number of
     views, which are few numbers and take seconds a clip to compute, otherwise nowhere."""
-    kept = recipe.encoder.token == "relations" and recipe.data.views is not None
+    kept = recipe.encoder.token == "relations" and recipe.versions is not None
     return CachePlace(out / CACHE) if kept else None
 
 
@@ -79,12 +79,12 @@ class CachedItems:
 
     def __init__(self, cache: PrefixCache, model: ClipDetector, reader: ItemReader) -> None:
         recipe = reader.recipe
-        if recipe.data.views is None:
+        if recipe.versions is None:
             raise UsageError(
                 "a cache keeps a fixed number of augmented views of each clip, and this recipe draws a new one in "
                 "every epoch; give data.views in the recipe, for example views = 4"
             )
-        self.cache, self.model, self.reader, self.views = cache, model, reader, recipe.data.views
+        self.cache, self.model, self.reader, self.views = cache, model, reader, recipe.versions
 
     def fill(
         self,
@@ -136,6 +136,8 @@ class CachedItems:
 
     def _entry(self, item: TrainingItem) -> CacheEntry:
         clip = item.clip
+        if self.reader.recipe.trains_as_stored:
+            item = item._replace(view=None)
         kind = PLAIN[item.kind] if item.view is None else item.kind
         donor = self.reader.donor(item)
         partner = "" if donor is None else f"{donor.sha256}/{donor.clip.file}"

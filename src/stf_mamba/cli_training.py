@@ -206,7 +206,7 @@ def estimate(
     elif validation is not None:
         raise UsageError(f"{recipe} trains on every video and scores them by folds; leave out --validation")
     cache = cache or default_cache(loaded, Path()) is not None
-    if cache and loaded.data.views is None:
+    if cache and loaded.versions is None:
         raise UsageError(f"{recipe} draws new views in every epoch, which no cache can hold; set data.views in it")
     stderr().print("measuring a few steps of every phase")
     with wrong_values_are_wrong_usage():
@@ -311,7 +311,8 @@ def _print_estimate(result: CostEstimate) -> None:
     if result.cache is not None:
         kept = result.cache
         typer.echo(
-            f"  with a cache of {kept.views} views: {kept.disk_bytes / GB:.1f} GB, {kept.filling_hours:.2f} h to fill, "
+            f"  with a cache ({kept.views} {'version' if kept.views == 1 else 'versions'} of each clip): "
+            f"{kept.disk_bytes / GB:.1f} GB, {kept.filling_hours:.2f} h to fill, "
             f"training {kept.training_hours:.2f} h"
         )
     typer.echo("  measured on drawn clips; reading from disk and talk between processes are not in it")

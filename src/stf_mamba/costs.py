@@ -64,7 +64,7 @@ class CacheEstimate(JsonRecord):
     """The same training with the frozen blocks' output of the training clips kept on disk, in float32.
 
     Attributes:
-        views: augmented versions of each clip in the cache.
+        views: versions of each clip in the cache.
         disk_bytes: its size.
         filling_hours: to compute it once.
         training_hours: all epochs from it. Validation, which reads cached tokens too, is counted as without a cache.
@@ -92,7 +92,7 @@ class CostEstimate(JsonRecord):
         memory_bytes: of one process; measured where as many clips were measured as pass at once, else continued
             linearly from two smaller measurements.
         clips_bytes: disk that the prepared clips take.
-        cache: ``None`` where the recipe names no number of views, or no block is frozen.
+        cache: ``None`` where every epoch draws new views, or no block is frozen.
     """
 
     recipe: str
@@ -252,7 +252,7 @@ def _cache_estimate(
     whole_trainings: int,
     device: torch.device,
 ) -> CacheEstimate | None:
-    views, first = recipe.data.views, costs[0]
+    views, first = recipe.versions, costs[0]
     if views is None or first.token_bytes is None:
         return None
     training_s = whole_trainings * sum(

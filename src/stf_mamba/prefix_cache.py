@@ -54,7 +54,8 @@ class CacheSettings(JsonRecord):
         frozen_sha256: hash of every parameter and buffer that the tokens pass.
         clips: key of the settings that the clips were prepared with.
         frames: frames of a clip that the model sees.
-        seed: the recipe's seed, root of the draws of every view.
+        seed: the recipe's seed, root of the draws of every view; 0 where training shows every clip as it is stored, so
+            that trainings with different seeds share what they have in common.
         augment, pseudofakes: how views and pseudo-fakes are drawn.
         device: kind of device that computes the tokens; its rounding is in them.
         storage: type in which they are stored.
@@ -94,7 +95,7 @@ def cache_settings(
         frozen_sha256=frozen_sha256(encoder),
         clips=clips_key,
         frames=recipe.data.frames,
-        seed=recipe.seed,
+        seed=0 if recipe.trains_as_stored else recipe.seed,
         augment=recipe.augment,
         pseudofakes=recipe.pseudofakes,
         device=encoder.mean.device.type,

@@ -148,6 +148,12 @@ class AugmentRecipe:
         _require(1 <= self.jpeg_quality_min <= 100, "augment.jpeg_quality_min", self.jpeg_quality_min, "from 1 to 100")
         _require(0 <= self.crf_min <= self.crf_max <= 51, "augment.crf_min", self.crf_min, "0 to crf_max, at most 51")
 
+    @property
+    def changes_nothing(self) -> bool:
+        """Whether every step is set to 0, so that a clip leaves augmentation bit by bit as it came."""
+        steps = (self.flip, self.brightness, self.contrast, self.saturation, self.shift, self.zoom)
+        return not any((*steps, self.rescale, self.blur, self.noise, self.jpeg, self.video_codec))
+
 
 @dataclass(frozen=True)
 class PseudoFakeRecipe:
@@ -311,6 +317,17 @@ class Recipe(JsonRecord):
     def epochs(self) -> int:
         """Epochs of all phases together."""
         return sum(phase.epochs for phase in self.phases)
+
+    @property
+    def trains_as_stored(self) -> bool:
+        """Whether training shows every clip as it is stored, in whichever view: no pseudo-fakes, nothing augmented."""
+        return self.data.fakes == "real" and self.augment.changes_nothing
+
+    @property
+    def versions(self) -> int | None:
+        """How many versions of a clip its views are: the number of views or, where they are all alike, one; ``None``
+        for a new one in every epoch."""
+        return 1 if self.trains_as_stored else self.data.views
 
     @classmethod
     def load(cls, path: str | os.PathLike[str]) -> Self:

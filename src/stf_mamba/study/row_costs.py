@@ -26,7 +26,8 @@ class Passes:
     Attributes:
         train, validation, test: clips that it trains on, validates after each epoch, and scores at its end.
         trainings: seeds times folds.
-        fillings: times that a cache of the frozen blocks is filled: a seed's folds share their views.
+        fillings: times that a cache of the frozen blocks is filled: a seed's folds share their views. Where nothing is
+            drawn, all seeds share one.
     """
 
     train: float
@@ -57,7 +58,7 @@ def row_seconds(recipe: Recipe, passes: Passes, cached: bool, device: str = "aut
     """
     chosen = choose_device(device)
     encoder = _encoder_pace(recipe.encoder, chosen)
-    frames, views = recipe.data.frames, recipe.data.views or 1
+    frames, views = recipe.data.frames, recipe.versions or 1
     temporal_s = _temporal_s(recipe, chosen)
     forward_s = frames * encoder.trained_s + temporal_s
     frozen_s = 0.0 if cached else frames * encoder.frozen_s
@@ -67,7 +68,8 @@ def row_seconds(recipe: Recipe, passes: Passes, cached: bool, device: str = "aut
         seconds += phase.epochs * passes.train * (frozen_s + forward_s + backward_s)
     seconds += ((recipe.epochs + 1) * passes.validation + passes.test) * (frozen_s + forward_s)
     filling_s = (views * passes.train + passes.validation + passes.test) * frames * encoder.frozen_s if cached else 0.0
-    return passes.trainings * seconds + passes.fillings * filling_s
+    fillings = 1 if recipe.trains_as_stored else passes.fillings
+    return passes.trainings * seconds + fillings * filling_s
 
 
 @cache

@@ -309,7 +309,7 @@ def is_cached(recipe: Recipe) -> bool:
     """Whether a study keeps what frozen blocks make: not where every block trains or views are endless."""
     encoder = recipe.encoder
     blocks = encoder.blocks or block_count(encoder.name)
-    return encoder.trainable_blocks < blocks and recipe.data.views is not None
+    return encoder.trainable_blocks < blocks and recipe.versions is not None
 
 
 def _cache(plan: StudyPlan, recipe: Recipe) -> Path | None:
