@@ -119,8 +119,9 @@ def cross_validate(
         control: real videos of other people, with clips in the same store, for a false-positive rate.
         watcher: follows each training; its messages say which one begins.
         on_fold: called with each fold's predictions as they are there, those of an earlier call included.
-        cache: where the output of the encoder's frozen blocks is kept, shared by the folds of a seed; ``None`` computes
-            it anew each time, except for relations (``default_cache``). The recipe needs ``data.views`` for it.
+        cache: where the output of the encoder's frozen blocks is kept, shared by the folds of a seed, and by all seeds
+            where training shows clips as they are stored. ``None`` computes it anew each time, except for relations
+            (``default_cache``). A recipe that augments needs ``data.views`` for it.
 
     Returns:
         The result, which was also saved in ``out``.
