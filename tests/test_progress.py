@@ -1,5 +1,7 @@
 """What the live line of training says."""
 
+from types import SimpleNamespace
+
 import pytest
 
 from stf_mamba.progress import training_progress
@@ -17,8 +19,8 @@ HALF_WAY = StepReport(
     encoder_lr=0.0,
     head_lr=1e-3,
     clips_per_s=4.0,
-    validation_auc=None,
-    log_variance_gap=None,
+    validation_auc=0.8125,
+    log_variance_gap=0.25,
     left_s=30.0,
     step_s=1.0,
 )
@@ -32,19 +34,34 @@ HALF_WAY = StepReport(
         (1, 1, "training ", "0:00:30"),
     ],
 )
-def test_the_time_left_is_that_of_all_trainings_of_the_run(capfd, monkeypatch, number, trainings, what, left):
-    monkeypatch.setenv("COLUMNS", "200")
+def test_80_columns_show_it_all_and_the_time_left_of_all_trainings(capfd, monkeypatch, number, trainings, what, left):
+    monkeypatch.setenv("COLUMNS", "80")
     with training_progress() as watcher:
         watcher.on_training(number, trainings)
         watcher.on_step(HALF_WAY)
-    line = capfd.readouterr().err
-    assert line.startswith(what)
-    assert f"left {left}" in line
-    assert "epoch 2/3 step 10/20 loss 0.5000 4.0 clips/s" in line
+    where, how = capfd.readouterr().err.splitlines()
+    assert where.startswith(what)
+    assert "epoch 2/3 step 10/20" in where
+    assert where.rstrip().endswith(f"left {left}")
+    assert how.rstrip() == "  loss 0.5000  validation AUC 0.8125  log-variance gap +0.250  4.0 clips/s"
+
+
+def test_filling_a_cache_tells_how_long_it_still_takes(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    clock = iter([100.0, 102.0, 104.0])
+    monkeypatch.setattr("stf_mamba.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    with training_progress() as watcher:
+        watcher.on_training(1, 6)
+        for done in (1, 2, 3):
+            watcher.on_cached(done, 33)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("training 1 of 6")
+    assert "3 of 33 clips cached" in line
+    assert line.rstrip().endswith("left 0:01:00")  # thirty clips of two seconds
 
 
 def test_a_run_of_one_training_does_not_count_itself(capfd, monkeypatch):
-    monkeypatch.setenv("COLUMNS", "200")
+    monkeypatch.setenv("COLUMNS", "80")
     with training_progress() as watcher:
         watcher.on_step(HALF_WAY)
     line = capfd.readouterr().err

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from datetime import timedelta
@@ -73,12 +74,16 @@ def by_position(advance: Advance) -> Callable[..., None]:
 
 @contextmanager
 def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
-    """A watcher that draws one line for the running epoch and, with ``epoch_lines``, prints one for each that is done.
+    """A watcher that draws where training is and how it does and, with ``epoch_lines``, prints a line for each epoch.
 
-    Where a run is made of several trainings, the line says which one it is in, and the time left is that of all of
-    them, taken to be as long as the running one. Under ``torchrun`` the main process alone talks.
+    Both fit a terminal of 80 columns. Where a run is made of several trainings, it says which one it is in, and the
+    time left is that of all of them, taken to be as long as the running one; while a cache is filled, it is that of the
+    filling. Under ``torchrun`` the main process alone talks.
     """
+    from rich.console import Group
+    from rich.live import Live
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
+    from rich.text import Text
 
     from stf_mamba.distributed import is_main
     from stf_mamba.training_reports import Watcher
@@ -88,48 +93,63 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
         return
     columns = (
         TextColumn("{task.description}"),
-        BarColumn(),
-        TextColumn("{task.fields[line]}"),
+        BarColumn(bar_width=10),
+        TextColumn("{task.fields[where]}"),
         TimeElapsedColumn(),
         TextColumn("left {task.fields[left]}"),
     )
-    with Progress(*columns, console=stderr(), refresh_per_second=4) as progress:
-        task = progress.add_task("training", total=None, line="starting", left="-:--:--")
+    progress = Progress(*columns, console=stderr())
+    task = progress.add_task("training", total=None, where="starting", left="-:--:--")
+    epochs = trainings_after = 0
+    first_cached_s, how = 0.0, ""
 
-        epochs = trainings_after = 0
+    def drawn() -> Group:
+        return Group(progress, Text(how, no_wrap=True, overflow="ellipsis")) if how else Group(progress)
 
-        def on_training(number: int, trainings: int) -> None:
-            nonlocal trainings_after
-            trainings_after = trainings - number
-            what = "training" if trainings == 1 else f"training {number} of {trainings}"
-            progress.update(task, description=what, line="starting")
+    def on_training(number: int, trainings: int) -> None:
+        nonlocal trainings_after
+        trainings_after = trainings - number
+        what = "training" if trainings == 1 else f"training {number} of {trainings}"
+        progress.update(task, description=what, where="starting")
 
-        def on_step(report: StepReport) -> None:
-            nonlocal epochs
-            epochs = report.epochs
-            total = epochs * report.steps
-            left = str(timedelta(seconds=round(report.left_s + trainings_after * report.training_s)))
-            progress.update(task, total=total, completed=report.steps_done, line=describe_step(report), left=left)
+    def on_step(report: StepReport) -> None:
+        nonlocal epochs, how
+        epochs, how = report.epochs, describe_step(report)
+        total = epochs * report.steps
+        where = f"epoch {report.epoch + 1}/{epochs} step {report.step}/{report.steps}"
+        left = str(timedelta(seconds=round(report.left_s + trainings_after * report.training_s)))
+        progress.update(task, total=total, completed=report.steps_done, where=where, left=left)
 
-        def on_epoch(report: EpochReport) -> None:
-            if epoch_lines:
-                stderr().print(describe_epoch(report, epochs))
+    def on_epoch(report: EpochReport) -> None:
+        if epoch_lines:
+            stderr().print(describe_epoch(report, epochs))
 
-        def on_cached(done: int, missing: int) -> None:
-            line = f"{done} of {missing} clips through the frozen blocks"
-            progress.update(task, total=missing, completed=done, line=line)
+    def on_cached(done: int, missing: int) -> None:
+        nonlocal how, first_cached_s
+        how, now_s = "", time.monotonic()
+        if done == 1:
+            first_cached_s = now_s
+        left = "-:--:--"
+        if done > 1:
+            left = str(timedelta(seconds=round((missing - done) * (now_s - first_cached_s) / (done - 1))))
+        progress.update(task, total=missing, completed=done, where=f"{done} of {missing} clips cached", left=left)
 
-        yield Watcher(stderr().print, on_step, on_epoch, on_cached, on_training)
+    try:
+        with Live(get_renderable=drawn, console=stderr(), refresh_per_second=4):
+            yield Watcher(stderr().print, on_step, on_epoch, on_cached, on_training)
+    finally:
+        if not stderr().is_interactive:
+            stderr().print()  # Live leaves the last line open where it only writes the end
 
 
 def describe_step(report: StepReport) -> str:
-    """The live line: where training is, and how the last validated epoch did."""
-    line = f"epoch {report.epoch + 1}/{report.epochs} step {report.step}/{report.steps} loss {report.loss:.4f}"
+    """How training does: its loss, the last validated epoch, its pace."""
+    line = f"  loss {report.loss:.4f}"
     if report.validation_auc is not None:
-        line += f" AUC {report.validation_auc:.4f}"
+        line += f"  validation AUC {report.validation_auc:.4f}"
     if report.log_variance_gap is not None:
-        line += f" gap {report.log_variance_gap:+.3f}"
-    return f"{line} {report.clips_per_s:.1f} clips/s"
+        line += f"  log-variance gap {report.log_variance_gap:+.3f}"
+    return f"{line}  {report.clips_per_s:.1f} clips/s"
 
 
 def describe_epoch(report: EpochReport, epochs: int) -> str:
