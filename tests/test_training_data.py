@@ -142,7 +142,7 @@ def test_views_come_round(prepared):
     items = list_items(clips, recipe)
 
     def epoch(number, views):
-        view = view_of_epoch(number, views)
+        view = view_of_epoch(number, replace(recipe, data=replace(recipe.data, views=views)))
         of_epoch = [item._replace(view=view) for item in items]
         (batch,) = loader(reader.frames, of_epoch, [[0, 1]], torch.device("cpu"))
         return batch.inputs

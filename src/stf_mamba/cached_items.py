@@ -18,7 +18,7 @@ from stf_mamba.prefix_filling import fill, prefix_tokens
 from stf_mamba.recipe import Recipe
 from stf_mamba.runs import CACHE
 from stf_mamba.scoring import thin, to_tensor
-from stf_mamba.training_data import ItemReader, TrainingItem
+from stf_mamba.training_data import ItemReader, TrainingItem, view_of_epoch
 from stf_mamba.training_reports import Watcher
 
 # Kinds of entries without augmentation.
@@ -33,8 +33,8 @@ class CachePlace(NamedTuple):
 
 
 def default_cache(recipe: Recipe, out: Path) -> CachePlace | None:
-    """Where a run keeps the frozen blocks' output when it was told nothing: beside itself for relations of a number of
-    views, which are few numbers and take seconds a clip to compute, otherwise nowhere."""
+    """Where a run keeps the frozen blocks' output when it was told nothing: beside itself for relations of clips in so
+    many versions, which are few numbers and take seconds a clip to compute, otherwise nowhere."""
     kept = recipe.encoder.token == "relations" and recipe.versions is not None
     return CachePlace(out / CACHE) if kept else None
 
@@ -105,8 +105,9 @@ class CachedItems:
             ClipStoreError: a clip cannot be read, or an entry cannot be written; what was finished stays.
         """
         frames: dict[CacheEntry, Callable[[], Tensor]] = {}
-        views = (item._replace(view=view) for item in items for view in range(self.views))
-        for item in (*views, *(item._replace(view=None) for item in plain_items)):
+        views = [view_of_epoch(number, self.reader.recipe) for number in range(self.views)]
+        viewed = (item._replace(view=view) for item in items for view in views)
+        for item in (*viewed, *(item._replace(view=None) for item in plain_items)):
             frames[self._entry(item)] = partial(self.reader.frames, item)
         for video in validation:
             if video.sha256 is not None and video.reason is None:
@@ -136,8 +137,6 @@ class CachedItems:
 
     def _entry(self, item: TrainingItem) -> CacheEntry:
         clip = item.clip
-        if self.reader.recipe.trains_as_stored:
-            item = item._replace(view=None)
         kind = PLAIN[item.kind] if item.view is None else item.kind
         donor = self.reader.donor(item)
         partner = "" if donor is None else f"{donor.sha256}/{donor.clip.file}"

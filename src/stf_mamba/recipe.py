@@ -80,6 +80,11 @@ class HeadRecipe:
         _require(self.epsilon > 0, "head.epsilon", self.epsilon, "a positive number")
 
 
+# The steps of augmentation, by how far their setting goes; 0 leaves a step out.
+_STEPS_TO_1 = ("flip", "brightness", "contrast", "saturation", "rescale", "blur", "noise", "jpeg", "video_codec")
+_STEPS_TO_HALF = ("shift", "zoom")
+
+
 @dataclass(frozen=True)
 class AugmentRecipe:
     """Clip-level augmentation: one draw per clip; the codec is real and comes last.
@@ -125,22 +130,10 @@ class AugmentRecipe:
     crf_max: int = 40
 
     def __post_init__(self) -> None:
-        parts = (
-            "flip",
-            "brightness",
-            "contrast",
-            "saturation",
-            "rescale",
-            "blur",
-            "noise",
-            "jpeg",
-            "video_codec",
-            "h265",
-        )
-        for name in parts:
+        for name in (*_STEPS_TO_1, "h265"):
             value = getattr(self, name)
             _require(0 <= value <= 1, f"augment.{name}", value, "a number from 0 to 1")
-        for name in ("shift", "zoom"):
+        for name in _STEPS_TO_HALF:
             _require(0 <= getattr(self, name) <= 0.5, f"augment.{name}", getattr(self, name), "a number from 0 to 0.5")
         _require(0 < self.smallest_scale <= 1, "augment.smallest_scale", self.smallest_scale, "above 0, at most 1")
         for name in ("largest_blur_px", "largest_noise"):
@@ -151,8 +144,7 @@ class AugmentRecipe:
     @property
     def changes_nothing(self) -> bool:
         """Whether every step is set to 0, so that a clip leaves augmentation bit by bit as it came."""
-        steps = (self.flip, self.brightness, self.contrast, self.saturation, self.shift, self.zoom)
-        return not any((*steps, self.rescale, self.blur, self.noise, self.jpeg, self.video_codec))
+        return not any(getattr(self, name) for name in (*_STEPS_TO_1, *_STEPS_TO_HALF))
 
 
 @dataclass(frozen=True)

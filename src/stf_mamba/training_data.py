@@ -123,9 +123,12 @@ def list_items(
     return items + [TrainingItem(clip, "pseudo") for clip in sources]
 
 
-def view_of_epoch(epoch: int, views: int | None) -> int:
-    """Which augmented version of each clip an epoch shows: one of ``views`` in turn, or its own."""
-    return epoch if views is None else epoch % views
+def view_of_epoch(epoch: int, recipe: Recipe) -> int | None:
+    """Which augmented version of each clip an epoch shows: one of ``data.views`` in turn, or its own; ``None`` where
+    the recipe draws nothing."""
+    if recipe.trains_as_stored:
+        return None
+    return epoch if recipe.data.views is None else epoch % recipe.data.views
 
 
 def batches_of_epoch(count: int, batch_size: int, seed: int) -> list[list[int]]:

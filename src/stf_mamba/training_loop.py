@@ -208,7 +208,7 @@ class TrainingLoop:
         """Take the epoch's remaining steps, each on this process's part of a global batch, in micro-batches."""
         self.model.train()
         recipe = self.recipe.data
-        view = view_of_epoch(self.epoch, recipe.views)
+        view = view_of_epoch(self.epoch, self.recipe)
         items = [item._replace(view=view) for item in self.items]
         order = derive_seed(self.recipe.seed, "order", self.epoch)
         batches = batches_of_epoch(len(items), recipe.batch_size, order)[self.step :]
@@ -240,6 +240,7 @@ class TrainingLoop:
         last = self.history[-1] if self.history else {}
         trained = min(self.step * self.recipe.data.batch_size, len(self.items))
         steps_left = (self.recipe.epochs - self.epoch) * self.steps - self.step
+        step_s = self.seconds / self.step
         validation_s = last.get("validation_seconds", 0.0)
         return StepReport(
             epoch=self.epoch,
@@ -254,8 +255,8 @@ class TrainingLoop:
             clips_per_s=trained / self.seconds,
             validation_auc=last.get("validation_auc"),
             log_variance_gap=last.get("log_variance_gap"),
-            left_s=steps_left * self.seconds / self.step + (self.recipe.epochs - self.epoch) * validation_s,
-            step_s=self.seconds / self.step,
+            left_s=steps_left * step_s + (self.recipe.epochs - self.epoch) * validation_s,
+            step_s=step_s,
         )
 
     def _diverged(self, what: str) -> RunError:

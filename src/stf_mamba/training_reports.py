@@ -82,7 +82,7 @@ class Watcher:
     """Whom training tells about its progress; silent by default.
 
     ``on_message`` is also called from another thread, when a wish to stop arrives in the middle of a step.
-    ``on_training`` gets, where a run is made of several trainings, which one begins, from 1, and how many there are.
+    ``on_training`` gets which of a run's trainings begins, from 1, and how many there are.
     ``on_cached`` gets how many clips of a cache have been computed, and how many were missing.
     """
 

@@ -16,7 +16,7 @@ from pathlib import Path
 STF = (sys.executable, "-m", "stf_mamba")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
 TIMEOUT_S = 180.0
-PROGRESS = re.compile(r"\d:\d\d:\d\d left |^  loss ")
+PROGRESS = re.compile(r"\d:\d\d:\d\d left |^  loss \d.* clips/s")
 
 # One thread, so that sums are added up in one order and two test workers do not fight for the cores; wide, so that no
 # message is broken into lines.

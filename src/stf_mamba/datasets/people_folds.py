@@ -65,14 +65,14 @@ def people_folds(records: Iterable[VideoRecord], n_folds: int, seed: int = 42) -
 def _who_is_where(records: list[VideoRecord]) -> tuple[Shown, IntArray]:
     """Who is shown (videos, people), and the number (videos,) of the person filmed; unknown people are each their own.
 
-    Sequences that FF++ cut from one YouTube video are one person.
+    Somebody who is twice in one cast counts 2: what is above 0 is shown. Sequences that FF++ cut from one YouTube video
+    are one person.
     """
     same = {sequence: group[0] for group in KNOWN_SHARED_SOURCES for sequence in group}
     casts = [tuple(same.get(p, p) for p in record.identities) or (f"video {record.video_id}",) for record in records]
     people: dict[str, int] = defaultdict(lambda: len(people))
     pairs = [(video, people[person]) for video, cast in enumerate(casts) for person in cast]
-    places = np.unique(np.array(pairs), axis=0).T  # a person twice in one cast is shown once
-    shown = csr_array((np.ones(places.shape[1], np.float32), tuple(places)), (len(records), len(people)))
+    shown = csr_array((np.ones(len(pairs), np.float32), tuple(np.array(pairs).T)), (len(records), len(people)))
     filmed = [people[cast[0]] for cast in casts]
     return shown, np.unique(filmed, return_inverse=True)[1]
 
