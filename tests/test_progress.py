@@ -46,6 +46,18 @@ def test_80_columns_show_it_all_and_the_time_left_of_all_trainings(capfd, monkey
     assert how.rstrip() == "  loss 0.5000  validation AUC 0.8125  log-variance gap +0.250  4.0 clips/s"
 
 
+def test_the_next_training_starts_with_nothing_of_the_one_before(capfd, monkeypatch):
+    monkeypatch.setenv("COLUMNS", "80")
+    with training_progress() as watcher:
+        watcher.on_training(1, 6)
+        watcher.on_step(HALF_WAY)
+        watcher.on_training(2, 6)
+    (line,) = capfd.readouterr().err.splitlines()
+    assert line.startswith("training 2 of 6")
+    assert "starting" in line
+    assert line.rstrip().endswith("left -:--:--")
+
+
 def test_filling_a_cache_tells_how_long_it_still_takes(capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     clock = iter([100.0, 102.0, 104.0])

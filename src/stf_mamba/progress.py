@@ -15,6 +15,9 @@ if TYPE_CHECKING:
     from stf_mamba.training_reports import EpochReport, StepReport, Watcher
 
 
+UNKNOWN = "-:--:--"  # a time left, before anything was measured
+
+
 class Advance(Protocol):
     """Moves a progress bar on by an amount, with a note of what was just done, and a total that is known by now."""
 
@@ -99,7 +102,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
         TextColumn("left {task.fields[left]}"),
     )
     progress = Progress(*columns, console=stderr())
-    task = progress.add_task("training", total=None, where="starting", left="-:--:--")
+    task = progress.add_task("training", total=None, where="starting", left=UNKNOWN)
     epochs = trainings_after = 0
     first_cached_s, how = 0.0, ""
 
@@ -107,10 +110,10 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
         return Group(progress, Text(how, no_wrap=True, overflow="ellipsis")) if how else Group(progress)
 
     def on_training(number: int, trainings: int) -> None:
-        nonlocal trainings_after
-        trainings_after = trainings - number
+        nonlocal trainings_after, how
+        trainings_after, how = trainings - number, ""
         what = "training" if trainings == 1 else f"training {number} of {trainings}"
-        progress.update(task, description=what, where="starting")
+        progress.update(task, description=what, completed=0, where="starting", left=UNKNOWN)
 
     def on_step(report: StepReport) -> None:
         nonlocal epochs, how
@@ -129,7 +132,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
         how, now_s = "", time.monotonic()
         if done == 1:
             first_cached_s = now_s
-        left = "-:--:--"
+        left = UNKNOWN
         if done > 1:
             left = str(timedelta(seconds=round((missing - done) * (now_s - first_cached_s) / (done - 1))))
         progress.update(task, total=missing, completed=done, where=f"{done} of {missing} clips cached", left=left)
