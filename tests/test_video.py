@@ -300,6 +300,16 @@ def test_matrix_and_range_are_honoured(tmp_path, code, matrix, colour_range, siz
     assert np.abs(rgb[size // 2, 32] - expected).max() <= 1.0
 
 
+@pytest.mark.parametrize("matrix", [8, 10, 11, 12, 13, 14])
+def test_a_matrix_that_cannot_be_converted_is_said(tmp_path, matrix):
+    path = write_video(tmp_path / "m.mp4", numbered_frames(3), tags=ColourTags(matrix=matrix))
+    assert probe(path).codec == "h264"
+    with pytest.raises(VideoError, match=r"m\.mp4: the pictures' colours .* cannot be converted to RGB"):
+        list(FrameStream(path))
+    with pytest.raises(VideoError, match="re-encode it as BT"):
+        list(frames_at(path, [0.0]))
+
+
 def test_ten_bit_pictures_lose_no_more_than_rounding(tmp_path):
     path = write_video(tmp_path / "t.mkv", [plain_yuv(401, 512, 512, pix_fmt="yuv420p10le")], codec="ffv1",
                        crf=None, pix_fmt="yuv420p10le")  # fmt: skip

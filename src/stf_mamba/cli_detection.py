@@ -16,9 +16,10 @@ from stf_mamba.cli_options import (
     JsonOption,
     reports_errors,
 )
-from stf_mamba.errors import UsageError
+from stf_mamba.errors import StfError, UsageError, VideoError
 from stf_mamba.progress import by_position, progress_bar
 from stf_mamba.records import Outcome
+from stf_mamba.unexpected import LOG_NAME, unexpected_reason
 
 if TYPE_CHECKING:
     from stf_mamba.detection import Detector
@@ -39,16 +40,12 @@ def detect(
     device: DeviceOption = "auto",
 ) -> None:
     """Give a verdict on each video: JSON, and a page that shows what it rests on."""
-    from stf_mamba.case_report import write_case_report
-
     videos = _videos_in(paths)
     detector = _detector(model, untrained, recipe, weights, face_model, device)
     out.mkdir(parents=True, exist_ok=True)
     verdicts = []
     for path, stem in zip(videos, distinct_stems(videos), strict=True):
-        verdict = _detect_one(detector, path)
-        verdict.save(out / f"{stem}.json")
-        write_case_report(verdict, out / f"{stem}.html")
+        verdict = _detect_one(detector, path, out, stem)
         verdicts.append(verdict)
         if not as_json:
             _print_verdict(path, verdict, out / f"{stem}.html")
@@ -86,9 +83,29 @@ def _detector(
     return untrained_detector(Recipe() if recipe is None else Recipe.load(recipe), weights, device, face_model)
 
 
-def _detect_one(detector: Detector, path: Path) -> Verdict:
-    with progress_bar(path.name, None, "s of video searched for faces") as advance:
-        return detector.detect(path, by_position(advance))
+def _detect_one(detector: Detector, path: Path, out: Path, stem: str) -> Verdict:
+    """The verdict on one video, written; no error of this file ends the others."""
+    try:
+        with progress_bar(path.name, None, "s of video searched for faces") as advance:
+            verdict = detector.detect(path, by_position(advance))
+        _write(verdict, out, stem)
+        return verdict
+    except VideoError as error:  # it went away, or became another file, while it was looked at
+        reason = str(error)
+    except StfError:  # of the model, not of this file
+        raise
+    except Exception as error:
+        reason = f"Not analysable: {unexpected_reason(error, path, out / LOG_NAME)}"
+    verdict = detector.not_analysable(path, reason)
+    _write(verdict, out, stem)
+    return verdict
+
+
+def _write(verdict: Verdict, out: Path, stem: str) -> None:
+    from stf_mamba.case_report import write_case_report
+
+    verdict.save(out / f"{stem}.json")
+    write_case_report(verdict, out / f"{stem}.html")
 
 
 def _print_verdict(path: Path, verdict: Verdict, page: Path) -> None:

@@ -10,8 +10,9 @@ import typer
 
 from stf_mamba.cli_detection import distinct_stems
 from stf_mamba.cli_options import EXIT_NOT_ANALYSABLE, FaceModelOption, JsonOption, plain, reports_errors
-from stf_mamba.errors import VideoError
+from stf_mamba.errors import StfError, VideoError
 from stf_mamba.progress import by_position, progress_bar, stderr
+from stf_mamba.unexpected import LOG_NAME, unexpected_reason
 
 if TYPE_CHECKING:
     from stf_mamba.face_detectors import FaceDetector
@@ -32,23 +33,26 @@ def signals(
     detector = load_face_detector(face_model)
     out.mkdir(parents=True, exist_ok=True)
     measured: list[dict[str, Any]] = []
-    failed = False
     for path, stem in zip(files, distinct_stems(files), strict=True):
         try:
             found = _measure(path, detector, out / f"{stem}-signals.png")
         except VideoError as error:
-            failed = True
-            stderr().print(f"[red]error:[/red] {plain(str(error))}")
-            measured.append({"file": str(path), "reason": str(error)})
-            continue
+            found = {"file": str(path), "reason": str(error)}
+        except StfError:  # not of this file
+            raise
+        except Exception as error:
+            reason = f"{path}: not analysable: {unexpected_reason(error, path, out / LOG_NAME)}"
+            found = {"file": str(path), "reason": reason}
         measured.append(found)
-        if not as_json:
+        if "reason" in found:
+            stderr().print(f"[red]error:[/red] {plain(found['reason'])}")
+        elif not as_json:
             _print(found)
     if as_json:
         typer.echo(json.dumps({"note": NOTE, "videos": measured}, indent=2, ensure_ascii=False))
     elif any("signals" in found for found in measured):
         typer.echo(NOTE)
-    if failed:
+    if any("reason" in found for found in measured):
         raise typer.Exit(EXIT_NOT_ANALYSABLE)
 
 

@@ -77,21 +77,26 @@ class Detector:
         file = Path(path)
         if not file.is_file():
             raise VideoError(f"no file at {file}; give the path of a video")
-        provenance = self._provenance(file)
         try:
             video, requests = find_clips(file, self.face_detector, self.settings, on_progress)
             tracks = self._score(file, video, requests)
         except VideoError as error:
-            provenance["sha256"] = _hash_if_readable(file)
-            return Verdict(Outcome.NOT_ANALYSABLE, None, None, (str(error),), provenance=provenance)
+            return self.not_analysable(file, str(error))
         assert video.info is not None
         facts = video.info.to_json()
+        provenance = self._provenance(file)
         provenance["sha256"] = video.info.sha256
         provenance["video"] = {key: facts[key] for key in facts if key not in ("path", "sha256", "notes")}
         if not tracks:
             reason = f"Not analysable: {video.reason}."
             return Verdict(Outcome.NOT_ANALYSABLE, None, None, (reason,), (), video.dropped, provenance)
         return self._verdict(video, requests, tracks, provenance)
+
+    def not_analysable(self, path: str | os.PathLike[str], reason: str) -> Verdict:
+        """The verdict on a file that this detector cannot look at, for this reason."""
+        file = Path(path)
+        provenance = self._provenance(file) | {"sha256": _hash_if_readable(file)}
+        return Verdict(Outcome.NOT_ANALYSABLE, None, None, (reason,), provenance=provenance)
 
     def _score(self, file: Path, video: StoredVideo, requests: list[ClipRequest]) -> tuple[TrackScore, ...]:
         clips = cut_clips(file, requests, self.settings.faces)

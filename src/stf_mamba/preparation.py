@@ -15,11 +15,12 @@ from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
-from stf_mamba.errors import ClipStoreError, UsageError, VideoError
+from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo, write_error
+from stf_mamba.errors import ClipStoreError, StfError, UsageError, VideoError
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
 from stf_mamba.faces import FaceSearch, cut_clips, find_face_tracks
 from stf_mamba.records import Clip, DroppedTrack, FaceTrack, JsonRecord, VideoRecord
+from stf_mamba.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.video import consecutive_times, probe, sha256_of, uniform_times, window_spans
 
 ClipRequest = tuple[FaceTrack, tuple[float, ...]]
@@ -49,6 +50,9 @@ def prepare(
 ) -> tuple[Manifest, Summary]:
     """Prepare every video of a data set that the store does not hold yet.
 
+    No file ends the others: an error that nobody foresaw is that file's reason, its traceback goes to ``errors.log``
+    below the store's root, and the next call tries it again.
+
     Args:
         records: the data set, from its adapter.
         store: where the clips go; its settings decide what is made.
@@ -56,7 +60,7 @@ def prepare(
         face_model: a YuNet file, or ``None`` for the built-in detector.
         jobs: processes; ``None`` for one per core.
         on_video: called as each video is done, in any order; the stored video is ``None`` for a file that could not
-            even be read.
+            even be read, or failed in a way that nobody foresaw.
 
     Raises:
         UsageError: the store is another detector's, or its manifest of this name lists other files.
@@ -259,13 +263,31 @@ def _prepare_video(path: Path, store: ClipStore, detector: FaceDetector) -> _Pre
         if store.has(sha256):
             return _reused(store, sha256)
         video, requests = find_clips(path, detector, store.settings)
-        clips: Iterator[Clip] = cut_clips(path, requests, store.settings.faces)
-        video = store.write(sha256, video, clips)
+        video = store.write(sha256, video, _read(path, cut_clips(path, requests, store.settings.faces)))
     except VideoError as error:
         if sha256 is None:
             return _Prepared(None, None, str(error))
         video = store.write(sha256, StoredVideo(None, reason=str(error)), iter(()))
+    except StfError:  # of the store or of a model, not of this file
+        raise
+    except Exception as error:
+        return _Prepared(None, None, _logged(error, path, store))
     return _Prepared(sha256, video, video.reason)
+
+
+def _read(path: Path, clips: Iterator[Clip]) -> Iterator[Clip]:
+    """The clips; the store takes an ``OSError`` for one of its own disk."""
+    try:
+        yield from clips
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read to its end ({error}); check the file and its disk") from error
+
+
+def _logged(error: Exception, path: Path, store: ClipStore) -> str:
+    try:
+        return unexpected_reason(error, path, store.root / LOG_NAME)
+    except OSError as failed:
+        raise write_error(failed, store.root) from error
 
 
 _worker: tuple[ClipStore, FaceDetector] | None = None

@@ -279,6 +279,8 @@ def _frames_between(
 
 
 def _to_rgb(convert: RgbConverter, picture: av.VideoFrame, path: Path) -> UInt8Array:
+    import av
+
     try:
         return convert(picture)
     except av.FFmpegError as error:

@@ -21,6 +21,7 @@ NOT_ANALYSABLE = {
     "sound": "expected a video stream",
     "no-face": "no face found in 8 frames",
     "cut-index": "whole to its index",
+    "matrix": "cannot be converted to RGB",
 }
 DAMAGED = ("truncated", "corrupt")
 
@@ -34,6 +35,7 @@ def bad_videos(corpus, tmp_path):
     (folder / "empty.mp4").touch()
     media.audio_only(folder / "sound.mp4")
     media.write_video(folder / "no-face.mp4", media.numbered_frames(40, 320, 240))
+    media.write_video(folder / "matrix.mp4", media.numbered_frames(40, 320, 240), tags=media.ColourTags(matrix=10))
     media.truncate(shutil.copy(corpus.held_out, folder / "cut-index.mp4"), TRUNCATED_TO)
     media.truncate(_with_index_first(corpus.held_out, folder / "truncated.mp4"), TRUNCATED_TO)
     media.corrupt_middle(shutil.copy(corpus.held_out, folder / "corrupt.mp4"), 0.05)
@@ -80,7 +82,7 @@ def test_detect_gives_each_bad_file_its_own_verdict(bad_videos, recipe, tmp_path
 def test_prepare_keeps_what_can_be_analysed_and_counts_the_rest(bad_videos, tmp_path):
     root, clips = _as_folder_data_set(bad_videos, tmp_path), tmp_path / "clips"
     prepared = stf("prepare", "--dataset", "folder", "--root", root, "--out", clips, *CLIP_OPTIONS)
-    assert "folder: 2 of 7 videos analysed" in prepared.stdout
+    assert "folder: 2 of 8 videos analysed" in prepared.stdout
     assert partial_files(clips) == []
     store = ClipStore.open(clips)
     entries = {entry.record.path.stem: entry for entry in store.manifest().entries}
