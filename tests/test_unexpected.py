@@ -46,7 +46,7 @@ class FailsInWorkers(PosixPath):
 @pytest.fixture
 def videos(tmp_path):
     """Two videos without a face."""
-    return [write_video(tmp_path / f"{name}.mp4", numbered_frames(10)) for name in ("a", "b")]
+    return [write_video(tmp_path / f"{name}.mp4", numbered_frames(10, first=n)) for n, name in enumerate("ab")]
 
 
 @pytest.fixture

@@ -47,8 +47,11 @@ def write_bytes_atomically(path: str | os.PathLike[str], content: bytes | memory
 
 
 def write_text_atomically(path: str | os.PathLike[str], text: str) -> Path:
-    """Write ``text`` as UTF-8; otherwise as ``write_bytes_atomically``."""
-    return write_bytes_atomically(path, text.encode())
+    """Write ``text`` as UTF-8; otherwise as ``write_bytes_atomically``.
+
+    What UTF-8 cannot hold (bytes in the name of a file) is written as an escape, which JSON reads back as it was.
+    """
+    return write_bytes_atomically(path, text.encode(errors="backslashreplace"))
 
 
 def remove_leftovers(folder: Path) -> None:

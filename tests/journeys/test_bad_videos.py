@@ -1,6 +1,7 @@
 """Files that are no videos, damaged videos and videos without a face, through ``stf detect`` and ``stf prepare``."""
 
 import json
+import os
 import shutil
 
 import av
@@ -95,6 +96,29 @@ def test_prepare_keeps_what_can_be_analysed_and_counts_the_rest(bad_videos, tmp_
         assert entries[name].clips > 0
         assert store.video(entries[name].sha256).damaged_packets > 0
     assert prepared.exit_code == 3  # some input was not analysable
+
+
+@pytest.mark.parametrize("verb", ["detect", "signals", "prepare"])
+def test_a_file_whose_name_is_no_text_ends_nothing(verb, recipe, tmp_path, monkeypatch):
+    monkeypatch.setenv("PYTHONIOENCODING", "utf-8:strict")
+    (tmp_path / "real").mkdir()
+    (tmp_path / "fake").mkdir()
+    names = os.fsdecode(b"real/\xff.mp4"), "fake/z.mp4"
+    videos = [media.write_video(tmp_path / name, media.numbered_frames(9, first=len(name))) for name in names]
+    out = tmp_path / "out"
+    arguments = {
+        "detect": (*videos, "--untrained", "--recipe", recipe),
+        "signals": videos,
+        "prepare": ("--dataset", "folder", "--root", tmp_path, "--frames", 8),
+    }
+    finished = stf(verb, *arguments[verb], "--out", out)
+    assert finished.exit_code == 3, finished.stderr
+    assert (finished.stdout + finished.stderr).count("no face found") == 2
+    assert r"\udcff" in finished.stdout + finished.stderr
+    assert not (out / "errors.log").exists()
+    if verb == "detect":
+        assert _read(out / f"{videos[0].stem}.json").provenance["path"] == str(videos[0])
+        assert (out / f"{videos[0].stem}.html").is_file()
 
 
 @pytest.mark.parametrize(
