@@ -12,6 +12,7 @@ from media import numbered_frames, write_video
 from stf_mamba.calibration import Calibration
 from stf_mamba.case_report import write_case_report
 from stf_mamba.clipstore import ClipSettings
+from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.detection import SEEN, UNTRAINED, Detector
 from stf_mamba.errors import VideoError
 from stf_mamba.models.detector import build_detector
@@ -99,6 +100,20 @@ def test_an_untrained_model_says_so(video):
     verdict = detector(LEFT, calibration=None, trained=False).detect(video)
     assert verdict.outcome is Outcome.INCONCLUSIVE
     assert verdict.reasons[0] == UNTRAINED
+
+
+def test_a_model_of_drawings_decides_nothing(video, tmp_path):
+    analyst = detector(LEFT)
+    drawn = Detector(
+        analyst.model, analyst.settings, 32, analyst.face_detector, SURE, {"drawn": True}, torch.device("cpu"),
+        known_files=[sha256_of(video)],
+    )  # fmt: skip
+    verdict = drawn.detect(video)
+    assert (verdict.outcome, verdict.probability, verdict.interval) == (Outcome.INCONCLUSIVE, None, None)
+    assert verdict.reasons[:2] == (KNOWS_DRAWINGS_ONLY, SEEN)
+    assert not any("calibrat" in reason for reason in verdict.reasons[2:])
+    assert '<p class="warning"' in write_case_report(verdict, tmp_path / "v.html").read_text()
+    assert '<p class="warning"' not in write_case_report(analyst.detect(video), tmp_path / "v.html").read_text()
 
 
 def test_no_face_and_no_video_are_not_analysable(video, tmp_path):

@@ -12,6 +12,7 @@ from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
 from stf_mamba.atomic import write_text_atomically
+from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.errors import VideoError
 from stf_mamba.faces import FaceSettings, cut_clips
 from stf_mamba.plots import plot_relations, plot_timeline
@@ -66,6 +67,7 @@ def write_case_report(
         name=source.name,
         colour=COLOURS[verdict.outcome],
         tracks=tracks,
+        warning=KNOWS_DRAWINGS_ONLY if verdict.provenance.get("model", {}).get("drawn") else None,
         facts=list(_flatten(verdict.provenance)),
     )
     return write_text_atomically(path, page)

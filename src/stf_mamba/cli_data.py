@@ -58,6 +58,7 @@ def prepare(
     """Cut every video's face clips once. Run it again to continue after a stop."""
     from stf_mamba.clipstore import ClipStore
     from stf_mamba.datasets import load_dataset
+    from stf_mamba.datasets.drawn import require_name_of
     from stf_mamba.preparation import manifest_name
     from stf_mamba.preparation import prepare as prepare_records
 
@@ -68,6 +69,8 @@ def prepare(
         "window_s": window_s or None,
         "clips_per_track": clips_per_track,
     }
+    if name is not None:
+        require_name_of(records, name)
     settings = _clip_settings(like, asked, {"size_px": size_px, "align": align}, face_model)
     store = ClipStore.create(out, settings)
     if name is not None and dataset in ("folder", "csv"):

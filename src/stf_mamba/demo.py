@@ -15,7 +15,7 @@ from stf_mamba.datasets.splits import identity_disjoint_split
 from stf_mamba.detection import load_detector
 from stf_mamba.evaluation import Part, entries_of_part, evaluate
 from stf_mamba.metrics import auc
-from stf_mamba.preparation import prepare
+from stf_mamba.preparation import manifest_name, prepare
 from stf_mamba.progress import by_position, progress_bar, training_progress
 from stf_mamba.recipe import (
     DataRecipe,
@@ -60,15 +60,15 @@ def run_demo(out: Path, seed: int = 42, settings: MiniatureSettings | None = Non
     typer.echo(WHAT_IT_SHOWS)
     miniature = _make_corpus(out / "corpus", settings or MiniatureSettings(n_ffpp_identities=16, seed=seed))
     store = ClipStore.create(out / "clips", ClipSettings())
-    ffpp = _prepare(FaceForensics(miniature.ffpp_root, "c23").records(), store, "ffpp-c23")
-    celebdf = _prepare(CelebDF(miniature.celebdf_root).records(), store, "celebdf")
+    ffpp = _prepare(FaceForensics(miniature.ffpp_root, "c23").records(), store)
+    celebdf = _prepare(CelebDF(miniature.celebdf_root).records(), store)
     run = _train(recipe or demo_recipe(seed), store, ffpp, out / "run")
     figures = [_evaluate(run, store, ffpp, "validation", out), _evaluate(run, store, celebdf, "all", out)]
     verdict = _detect(run, miniature.held_out, out)
     typer.echo(f"\nDone in {time.monotonic() - started_s:.0f} s:")
     for line in figures:
         typer.echo(f"  {line}")
-    typer.echo(f"  verdict on {miniature.held_out.name} (a swap): {verdict.outcome.words}")
+    typer.echo(f"  verdict on {miniature.held_out.name} (a swap): {_told(run, verdict)}")
     for path in sorted(out.glob("*.*")):
         typer.echo(f"  {path}")
     typer.echo(f"  {out / 'run' / 'curves.png'}")
@@ -81,7 +81,8 @@ def _make_corpus(root: Path, settings: MiniatureSettings) -> Miniature:
         return make_miniature(root, settings, by_position(advance))
 
 
-def _prepare(records: list[VideoRecord], store: ClipStore, name: str) -> Manifest:
+def _prepare(records: list[VideoRecord], store: ClipStore) -> Manifest:
+    name = manifest_name(records)
     with progress_bar(f"preparing {name}", len(records), "videos") as advance:
         manifest, summary = prepare(records, store, name, on_video=lambda record, video: advance(1, record.video_id))
     typer.echo(f"{name}: {summary.analysed} of {summary.videos} videos analysed, {summary.clips} clips")
@@ -108,3 +109,15 @@ def _detect(run: Run, held_out: Path, out: Path) -> Verdict:
     verdict.save(out / "held-out.json")
     write_case_report(verdict, out / "held-out.html")
     return verdict
+
+
+def _told(run: Run, verdict: Verdict) -> str:
+    """The outcome, and what the calibration makes of the score: among drawings, where it may be shown."""
+    calibration, score = run.calibration(), verdict.score
+    if calibration is None or score is None:
+        return verdict.outcome.words
+    probability, (low, high) = calibration.probability(score)
+    return (
+        f"{verdict.outcome.words}, as always by a model that knows drawings only; among drawings, its calibration "
+        f"gives a probability of manipulation of {probability:.2f} [{low:.2f}, {high:.2f}]"
+    )

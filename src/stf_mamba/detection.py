@@ -14,6 +14,7 @@ import torch
 
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipSettings, StoredVideo
+from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.errors import RunError, VideoError
 from stf_mamba.evaluation import outcome_of, versions
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
@@ -41,7 +42,8 @@ class Detector:
         settings: of the clips, as in training.
         frames: frames of a clip that the model sees.
         calibration: score → probability; ``None`` makes every scored video inconclusive.
-        model_facts: what the verdict's provenance says of the model.
+        model_facts: what the verdict's provenance says of the model. One that is ``drawn`` learned from drawings:
+            its verdicts say so, are always inconclusive and give no probability.
         is_trained: an untrained model's verdicts say so and are always inconclusive.
         known_files: sha256 of the videos that it was trained or calibrated on; their verdicts say so.
     """
@@ -59,7 +61,8 @@ class Detector:
         known_files: Collection[str] = (),
     ) -> None:
         self.model, self.settings, self.frames, self.device = model, settings, frames, device
-        self.face_detector, self.calibration = face_detector, calibration
+        self.is_drawn = bool(model_facts.get("drawn"))
+        self.face_detector, self.calibration = face_detector, None if self.is_drawn else calibration
         self.model_facts, self.is_trained, self.known_files = model_facts, is_trained, frozenset(known_files)
 
     def detect(self, path: str | os.PathLike[str], on_progress: Callable[[float], None] | None = None) -> Verdict:
@@ -118,6 +121,7 @@ class Detector:
             tracks = tuple(replace(t, probability=self.calibration.probability(t.logit)[0]) for t in tracks)
         outcome = outcome_of(score, self.calibration)
         reasons = [
+            *([KNOWS_DRAWINGS_ONLY] if self.is_drawn else []),
             *([SEEN] if provenance["sha256"] in self.known_files else []),
             *self._decision_reasons(outcome, probability, interval),
             *self._evidence_reasons(tracks[0]),
@@ -131,6 +135,8 @@ class Detector:
         if not self.is_trained:
             return [UNTRAINED]
         reasons = [] if self.model_facts.get("complete", True) else [UNFINISHED]
+        if self.is_drawn:
+            return reasons
         if self.calibration is None or probability is None or interval is None:
             return [*reasons, "The run has no calibration, so its score is no probability: nothing is decided."]
         reasons.append(
@@ -254,6 +260,7 @@ def load_detector(
         "recipe": run.recipe.name,
         "weights_sha256": run.weights_sha256() if run.weights_path.is_file() else None,
         "trained_on": run.environment.get("dataset"),
+        "drawn": run.is_drawn,
         "encoder_weights": run.environment.get("encoder_weights"),
         "complete": run.is_complete,
     }

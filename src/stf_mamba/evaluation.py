@@ -13,6 +13,7 @@ import torch
 from stf_mamba import distributed
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry
+from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.errors import LeakError, UsageError
 from stf_mamba.models.detector import ClipDetector
@@ -40,6 +41,8 @@ def evaluate(
 ) -> Predictions:
     """Score the videos of a prepared data set with a trained run; under ``torchrun`` the processes share the work.
 
+    A run that learned from drawings decides nothing about other videos: their outcomes are inconclusive.
+
     Args:
         part: a part of the run's own split, or ``all`` videos of a data set that the run has never seen.
         on_video: called with the id of each video as this process is done with it.
@@ -53,6 +56,8 @@ def evaluate(
     entries = entries_of_part(run, manifest, part)
     stamp = protocol_stamp(run, store, manifest, part, len(entries))
     frames, calibration = run.recipe.data.frames, run.calibration()
+    if run.is_drawn and not all(is_drawn(entry.record.video_id) for entry in entries):
+        calibration = None
     with distributed.process_group(choose_device(device)) as chosen:
         model = run.model(chosen)
         return predict(

@@ -16,6 +16,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo, write_error
+from stf_mamba.datasets.drawn import require_name_of
 from stf_mamba.errors import ClipStoreError, StfError, UsageError, VideoError
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
 from stf_mamba.faces import FaceSearch, cut_clips, find_face_tracks
@@ -63,11 +64,13 @@ def prepare(
             even be read, or failed in a way that nobody foresaw.
 
     Raises:
-        UsageError: the store is another detector's, or its manifest of this name lists other files.
+        UsageError: the store is another detector's, its manifest of this name lists other files, or the name hides that
+            the videos were drawn by a program.
         ClipStoreError: the disk is full, or a worker died. What was finished is kept; the same call continues.
         KeyboardInterrupt: after the workers were stopped and their half-written folders removed.
     """
     started_s = time.monotonic()
+    require_name_of(records, name)
     _require_same_detector(store, face_model)
     _require_same_files(records, store, name)
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(records)))

@@ -26,6 +26,7 @@ import torch
 
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipSettings
+from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.splits import Split
 from stf_mamba.errors import RunError
 from stf_mamba.models.detector import ClipDetector, build_detector
@@ -94,6 +95,11 @@ class Run:
     def is_complete(self) -> bool:
         """Whether training came to its end."""
         return bool(self.environment.get("complete"))
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether videos that it was trained or calibrated on were drawn by a program: it judges no others."""
+        return any(is_drawn(video_id) for video_id in (*self.split.train, *self.split.validation))
 
     def model(self, device: torch.device) -> ClipDetector:
         """The trained model, ready to score.

@@ -12,6 +12,7 @@ import pytest
 from terminal import Argument, stf
 
 from stf_mamba.calibration import Calibration
+from stf_mamba.datasets.drawn import DRAWN_PREFIX
 from stf_mamba.datasets.miniature import Miniature, MiniatureSettings, make_miniature
 
 RECIPE = """
@@ -113,7 +114,15 @@ def run_copy(home: Home, tmp_path: Path) -> Path:
 
 
 @pytest.fixture
-def suspicious_run(run_copy: Path) -> Path:
+def suspicious_run(drawn_suspicious_run: Path) -> Path:
+    """The same, as if it had been trained on filmed people: one of drawings decides nothing."""
+    split = drawn_suspicious_run / "split.json"
+    split.write_text(split.read_text(encoding="utf-8").replace(DRAWN_PREFIX, ""), encoding="utf-8")
+    return drawn_suspicious_run
+
+
+@pytest.fixture
+def drawn_suspicious_run(run_copy: Path) -> Path:
     """The trained run with a calibration by which every video is manipulated: 1 / (1 + exp(-3)) = 0.95."""
     calibration = Calibration(
         (0.0,) * 5,

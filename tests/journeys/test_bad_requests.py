@@ -36,7 +36,7 @@ def test_a_leaking_split_is_not_trained_on(home, leaking_split, tmp_path):
     assert refused.exit_code == 1
     assert "'leaking' leaks" in refused.error
     for person in moved.split("/")[-1].split("_"):
-        assert f"ffpp:{person} (train, validation)" in refused.error
+        assert f"miniature-ffpp:{person} (train, validation)" in refused.error
     assert not (tmp_path / "run").exists()
 
 
@@ -47,7 +47,7 @@ def test_the_audit_lists_what_leaks(home, leaking_split):
     assert "2 leaks" in audited.stdout.splitlines()[0]
     target, source = moved.split("/")[-1].split("_")
     for kind, person in (("source", source), ("target", target)):
-        line = next(line for line in audited.stdout.splitlines() if f"{kind} ffpp:{person} in" in line)
+        line = next(line for line in audited.stdout.splitlines() if f"{kind} miniature-ffpp:{person} in" in line)
         assert "in train and validation" in line
         assert moved in line
 

@@ -9,6 +9,8 @@ from terminal import stf
 
 from stf_mamba.predictions import Predictions
 
+NAME = "miniature-strangers"
+
 
 @pytest.fixture(scope="module")
 def cross_validated(home, tmp_path_factory):
@@ -22,12 +24,12 @@ def cross_validated(home, tmp_path_factory):
     listed = [f"{path},0,stranger-{number}" for number, path in enumerate(strangers)]
     (folder / "strangers.csv").write_text("\n".join(["path,label,identity", *listed]))
     clip_options = home.prepare_command[5:]  # after what names the data set
-    prepare = ("prepare", "--dataset", "csv", "--root", folder / "strangers.csv", "--name", "strangers", *clip_options)
+    prepare = ("prepare", "--dataset", "csv", "--root", folder / "strangers.csv", "--name", NAME, *clip_options)
     prepared = stf(*prepare, "--out", clips)
     assert prepared.exit_code == 0, prepared.stderr
-    command = ("crossvalidate", recipe, "--clips", clips, "--dataset", "ffpp-c23", "--folds", 3)
+    command = ("crossvalidate", recipe, "--clips", clips, "--dataset", "miniature-ffpp-c23", "--folds", 3)
     out = folder / "out"
-    finished = stf(*command, "--out", out, "--control", "strangers", "--threshold", "youden", "--json")
+    finished = stf(*command, "--out", out, "--control", NAME, "--threshold", "youden", "--json")
     assert finished.exit_code == 0, finished.stderr
     return command, out, json.loads(finished.stdout)["summary"]
 
@@ -51,7 +53,7 @@ def test_the_figures_follow_from_the_files(cross_validated):
         rows = Predictions.load(folder / "predictions.csv").rows
         pairs = list(product(*([row.score for row in rows if row.label == label] for label in (1, 0))))
         aucs.append(sum((fake > real) + 0.5 * (fake == real) for fake, real in pairs) / len(pairs))
-        control = Predictions.load(folder / "control-strangers.csv").rows
+        control = Predictions.load(folder / f"control-{NAME}.csv").rows
         control_flags += [row.score > fold["threshold"] for row in control]
     assert [fold["auc"] for fold in summary["by_fold"]] == pytest.approx(aucs)
     assert summary["mean_fold_auc"]["value"] == pytest.approx(sum(aucs) / 3)

@@ -1,7 +1,9 @@
 """The README's main job, on the smallest corpus."""
 
+import json
 from dataclasses import replace
 
+from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.datasets.miniature import MiniatureSettings
 from stf_mamba.demo import demo_recipe, run_demo
 from stf_mamba.predictions import Predictions
@@ -18,12 +20,15 @@ def test_demo_leaves_what_it_promises(tmp_path, capsys):
         "corpus",
         "clips",
         "run",
-        "predictions-ffpp-c23.csv",
-        "predictions-celebdf.csv",
+        "predictions-miniature-ffpp-c23.csv",
+        "predictions-miniature-celebdf.csv",
         "held-out.json",
         "held-out.html",
     }
     assert (run.folder / "curves.png").is_file()
-    assert Predictions.load(tmp_path / "demo" / "predictions-celebdf.csv").coverage == 1
+    assert Predictions.load(tmp_path / "demo" / "predictions-miniature-celebdf.csv").coverage == 1
     said = capsys.readouterr().out
     assert said.count("say nothing about real deepfakes") == 2
+    assert "verdict on manipulated.mp4 (a swap): cannot tell" in said
+    assert json.loads((tmp_path / "demo" / "held-out.json").read_text())["outcome"] == "inconclusive"
+    assert KNOWS_DRAWINGS_ONLY in (tmp_path / "demo" / "held-out.html").read_text()

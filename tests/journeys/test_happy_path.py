@@ -5,10 +5,13 @@ import html.parser
 import json
 import re
 import shutil
+from dataclasses import replace
 
 from terminal import partial_files, stf
 
-from stf_mamba.clipstore import ClipStore
+from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
+from stf_mamba.evaluation import evaluate
 from stf_mamba.predictions import Predictions
 from stf_mamba.records import Outcome, Verdict
 from stf_mamba.runs import Run
@@ -74,8 +77,8 @@ def test_evaluation_writes_predictions_with_their_protocol(home, tmp_path):
 
     predictions = Predictions.load(tmp_path / "predictions.csv")
     (first, second) = json.loads((home.corpus.ffpp_root / "splits" / "test.json").read_text())[0]
-    expected = {f"ffpp/real/{first}": 0, f"ffpp/real/{second}": 0}
-    expected |= {f"ffpp/Deepfakes/{first}_{second}": 1, f"ffpp/Deepfakes/{second}_{first}": 1}
+    expected = {f"miniature-ffpp/real/{first}": 0, f"miniature-ffpp/real/{second}": 0}
+    expected |= {f"miniature-ffpp/Deepfakes/{first}_{second}": 1, f"miniature-ffpp/Deepfakes/{second}_{first}": 1}
     assert {row.video_id: row.label for row in predictions.rows} == expected
     assert predictions.stamp["weights_sha256"] == _sha256(home.run / "weights.safetensors")
     assert {"dataset", "split_sha256", "frames", "crop_margin", "aggregation", "level", "versions"} <= set(
@@ -91,10 +94,10 @@ def test_a_foreign_data_set_is_prepared_like_the_run_and_scored_whole(home, tmp_
         "prepare", "--dataset", "celebdf", "--root", home.corpus.celebdf_root, "--like", home.run, "--out", clips
     )
     assert prepared.exit_code == 0, prepared.stderr
-    assert "celebdf: 3 of 3 videos analysed" in prepared.stdout
+    assert "miniature-celebdf: 3 of 3 videos analysed" in prepared.stdout
     evaluated = stf("evaluate", home.run, "--clips", clips, "--out", tmp_path / "celebdf.csv")
     assert evaluated.exit_code == 0, evaluated.stderr
-    assert "celebdf, all part, video level; coverage 1.000" in evaluated.stdout
+    assert "miniature-celebdf, all part, video level; coverage 1.000" in evaluated.stdout
     predictions = Predictions.load(tmp_path / "celebdf.csv")
     assert sorted(row.label for row in predictions.scored()) == [0, 0, 1]
 
@@ -123,21 +126,49 @@ def test_detection_leaves_a_verdict_and_a_page_of_its_own(home, suspicious_run, 
     assert [address[:40] for address in page.addresses if not address.startswith(("data:", "#"))] == []
 
 
+def test_a_model_of_drawings_decides_nothing_about_any_file(home, drawn_suspicious_run, tmp_path):
+    """Whatever its calibration says, and whatever the data set was called."""
+    environment = drawn_suspicious_run / "environment.json"
+    environment.write_text(environment.read_text().replace("miniature-ffpp-c23", "ffpp-c23"))
+    detect = ("detect", home.corpus.held_out, "--model", drawn_suspicious_run, "--out", tmp_path)
+    detected = stf(*detect, "--fail-on", "manipulated")
+    assert detected.exit_code == 0, detected.stderr
+    assert detected.stdout.splitlines()[0].endswith(": cannot tell")
+    verdict = Verdict.from_json(json.loads((tmp_path / "manipulated.json").read_text(encoding="utf-8")))
+    assert (verdict.outcome, verdict.probability, verdict.interval) == (Outcome.INCONCLUSIVE, None, None)
+    assert [track.probability for track in verdict.tracks] == [None]
+    assert verdict.reasons[0] == KNOWS_DRAWINGS_ONLY
+    assert verdict.provenance["model"]["drawn"] is True
+    page = (tmp_path / "manipulated.html").read_text(encoding="utf-8")
+    assert page.count(KNOWS_DRAWINGS_ONLY) == 2
+    assert "Cannot tell" in page
+    assert "probability of manipulation" not in page
+
+
+def test_an_evaluation_of_other_videos_by_a_model_of_drawings_decides_nothing(home, drawn_suspicious_run):
+    run, store = Run.load(drawn_suspicious_run), ClipStore.open(home.clips)
+    drawn = store.manifest()
+    assert {row.outcome for row in evaluate(run, store, drawn, "test", "cpu").rows} == {Outcome.MANIPULATED}
+    filmed = [replace(entry.record, video_id=f"csv/{entry.record.path.stem}", identities=()) for entry in drawn.entries]
+    entries = tuple(replace(entry, record=record) for entry, record in zip(drawn.entries, filmed, strict=True))
+    found = evaluate(run, store, Manifest("filmed", entries[:2]), "all", "cpu")
+    assert {row.outcome for row in found.rows} == {Outcome.INCONCLUSIVE}
+
+
 def test_an_outcome_that_was_not_asked_about_is_no_failure(home, tmp_path):
     detected = stf(
         "detect", home.corpus.held_out, "--model", home.run, "--out", tmp_path, "--json", "--fail-on", "manipulated"
     )
     assert detected.exit_code == 0, detected.stderr
     (printed,) = json.loads(detected.stdout)
-    # Four validation videos of two people who are swapped into each other carry no calibration, so nothing is decided.
     assert Verdict.from_json(printed).outcome is Outcome.INCONCLUSIVE
     assert printed["probability"] is None
-    assert "no calibration" in printed["reasons"][0]
+    assert printed["reasons"][0] == KNOWS_DRAWINGS_ONLY
 
 
 def test_a_video_that_was_trained_on_is_told_from_a_new_one(home, tmp_path):
     trained = Run.load(home.run).split.train[0]
-    entries = ClipStore.open(home.clips).manifest("ffpp-c23").entries
+    entries = ClipStore.open(home.clips).manifest("miniature-ffpp-c23").entries
     path = next(entry.record.path for entry in entries if entry.record.video_id == trained)
     renamed = shutil.copy(path, tmp_path / "another-name.mp4")
     detected = stf("detect", renamed, home.corpus.held_out, "--model", home.run, "--out", tmp_path / "out", "--json")

@@ -28,7 +28,7 @@ def test_the_reports_sampling_says_what_it_needs(home, tmp_path):
     without_test = stf("split", "report", "--clips", home.clips, "--out", out)
     assert without_test.exit_code == 2
     assert "--test-dataset" in without_test.error
-    too_small = stf("split", "report", "--clips", home.clips, "--test-dataset", "ffpp-c23", "--out", out)
+    too_small = stf("split", "report", "--clips", home.clips, "--test-dataset", "miniature-ffpp-c23", "--out", out)
     assert too_small.exit_code == 1
     assert "too small for the report's sampling" in too_small.error
     no_lists = stf("split", "official", "--clips", home.clips, "--out", out)

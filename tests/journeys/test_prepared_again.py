@@ -55,5 +55,5 @@ def test_a_stop_leaves_no_thread_of_the_workers_behind(home, tmp_path):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        prepare(records, ClipStore.create(tmp_path / "clips", settings), "ffpp-c23", jobs=2, on_video=stop)
+        prepare(records, ClipStore.create(tmp_path / "clips", settings), "miniature-ffpp-c23", jobs=2, on_video=stop)
     assert set(threading.enumerate()) - before == set()

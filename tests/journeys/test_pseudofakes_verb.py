@@ -12,7 +12,7 @@ def test_sheets_and_videos_of_every_kind(home, tmp_path):
     made = stf("pseudofakes", "--clips", home.clips, "--out", tmp_path / "samples", "--count", 2)
     assert made.exit_code == 0, made.stderr
     folders = sorted((tmp_path / "samples").iterdir())
-    assert [folder.name.rpartition("-")[0] for folder in folders] == ["ffpp-real", "ffpp-real"]
+    assert [folder.name.rpartition("-")[0] for folder in folders] == ["miniature-ffpp-real"] * 2
     for folder in folders:
         assert {path.name for path in folder.iterdir()} == {f"{kind}.{end}" for kind in KINDS for end in ("png", "mp4")}
         sheet = cv2.imread(str(folder / "swim.png"))
@@ -23,7 +23,7 @@ def test_sheets_and_videos_of_every_kind(home, tmp_path):
         (line,) = (line for line in made.stdout.splitlines() if line.startswith(f"{folder}:"))
         own, other = line.removeprefix(f"{folder}: ").split(", crossed with ")
         assert folder.name == own.replace("/", "-")
-        assert other.startswith("ffpp/real/")
+        assert other.startswith("miniature-ffpp/real/")
         assert other != own
 
 

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from stf_mamba.datasets.drawn import with_drawn_marked
 from stf_mamba.errors import DatasetError
 from stf_mamba.records import VideoRecord
 
@@ -91,12 +92,12 @@ def name_error(paths: Sequence[Path], pattern: str) -> DatasetError:
 
 
 def sorted_unique(records: Iterable[VideoRecord], root: Path) -> list[VideoRecord]:
-    """The records sorted by ``video_id``.
+    """The records sorted by ``video_id``; those of videos that a program drew say so (see ``drawn``).
 
     Raises:
         DatasetError: two records have one ``video_id``, for example ``000.mp4`` beside ``000.avi``.
     """
-    ordered = sorted(records, key=lambda record: (record.video_id, str(record.path)))
+    ordered = sorted(with_drawn_marked(list(records)), key=lambda record: (record.video_id, str(record.path)))
     counts = Counter(record.video_id for record in ordered)
     repeated = [str(record.path) for record in ordered if counts[record.video_id] > 1]
     if repeated:

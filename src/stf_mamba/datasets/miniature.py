@@ -2,7 +2,8 @@
 
 Drawn talking heads, swapped by a program and encoded by real H.264, in the two data sets' own layouts. The real face
 detector finds the heads, so every step from file to verdict runs on it. A miniature shows that the machinery works; a
-result on it says nothing about real deepfakes.
+result on it says nothing about real deepfakes. Its data sets are ``miniature-ffpp`` and ``miniature-celebdf``: see
+``drawn``.
 """
 
 from __future__ import annotations
@@ -20,6 +21,7 @@ import av
 import av.error
 
 from stf_mamba.atomic import write_text_atomically
+from stf_mamba.datasets.drawn import MARK_NAME, SETTINGS_NAME, UNFINISHED_NAME
 from stf_mamba.datasets.footage import Swap, SwapErrors, Take, named_generator
 from stf_mamba.errors import DatasetError
 from stf_mamba.records import JsonRecord
@@ -36,8 +38,6 @@ SWAP_ERRORS = {
 }
 CELEBDF_ERRORS = SwapErrors(0.030, 0.020, 0.020, brightness=0.06, colour=0.025, leftover_colour=0.10)
 
-SETTINGS_NAME = "miniature.json"
-UNFINISHED_NAME = "miniature-unfinished.json"
 # Raised whenever the same settings would give other frames, so that two drawings never mix in one folder.
 DRAWING_VERSION = 1
 
@@ -47,6 +47,8 @@ This folder holds a generated miniature of the layouts of FaceForensics++ (ffpp)
 Nobody in it exists: the heads are drawn by a program, and the "manipulated" videos are made from the same drawn
 footage by pasting another drawn face with a programmed, frame-by-frame error. It shows that the machinery works, from
 the file to the verdict. A result on it says nothing about real deepfakes, and nothing about either data set.
+Its data sets are therefore called miniature-ffpp and miniature-celebdf, and a model that was trained on it gives no
+verdict but "cannot tell". Copies of a part know it by the file DRAWN.txt: leave it where it is.
 """
 
 
@@ -332,7 +334,7 @@ def _h264_video(path: Path, settings: MiniatureSettings) -> Iterator[Callable[[U
 
 
 def _write_lists(miniature: Miniature, folder: Path, settings: MiniatureSettings) -> None:
-    """Write the FaceForensics++ split lists, the Celeb-DF test list and the README."""
+    """Write the FaceForensics++ split lists, the Celeb-DF test list, the README, and the mark of each part."""
     pairs = _ffpp_pairs(settings)
     n_held = max(1, len(pairs) // 5)
     parts = {"train": pairs[: -2 * n_held], "val": pairs[-2 * n_held : -n_held], "test": pairs[-n_held:]}
@@ -347,3 +349,5 @@ def _write_lists(miniature: Miniature, folder: Path, settings: MiniatureSettings
             lines += [f"{int(video == shoot.real)} {video.relative_to(root).as_posix()}\n" for video in shoot.videos]
     write_text_atomically(root / "List_of_testing_videos.txt", "".join(sorted(lines)))
     write_text_atomically(folder / "README.txt", README)
+    for part_root in (miniature.ffpp_root, miniature.celebdf_root, miniature.held_out.parent):
+        write_text_atomically(part_root / MARK_NAME, README)

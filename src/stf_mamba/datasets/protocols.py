@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from stf_mamba.datasets.drawn import DRAWN_PREFIX
 from stf_mamba.datasets.faceforensics import ACTORS_METHOD
 from stf_mamba.datasets.listing import first_few
 from stf_mamba.datasets.splits import Split, linked_videos, records_by_id
@@ -49,7 +50,7 @@ def official_ffpp_split(records: Iterable[VideoRecord], splits_folder: str | os.
                     raise DatasetError(f"{folder}: {'_'.join(sorted(ids))} is in two lists. Use the official files.")
     by_id = records_by_id(records)
     sequences = {
-        video_id: frozenset(person.removeprefix("ffpp:") for person in record.identities)
+        video_id: frozenset(person.removeprefix(DRAWN_PREFIX).removeprefix("ffpp:") for person in record.identities)
         for video_id, record in by_id.items()
         if not _shows_actors(record)
     }

@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
 from stf_mamba.datasets import CelebDF, FaceForensics
 from stf_mamba.datasets.miniature import MiniatureSettings, make_miniature
-from stf_mamba.preparation import prepare
+from stf_mamba.preparation import manifest_name, prepare
 
 SETTINGS = MiniatureSettings(n_ffpp_identities=16, n_frames=72)
 FRAMES = 64  # so that the row with the longest sequence runs too
@@ -47,8 +47,8 @@ def miniature_data(
     consecutive = ClipStore.create(folder / "clips", ClipSettings(sampling="consecutive"))
     return MiniatureData(
         store,
-        prepare(ffpp, store, "ffpp-c23")[0],
-        prepare(celebdf, store, "celebdf")[0],
+        prepare(ffpp, store, manifest_name(ffpp))[0],
+        prepare(celebdf, store, manifest_name(celebdf))[0],
         consecutive,
-        prepare(ffpp, consecutive, "ffpp-c23")[0],
+        prepare(ffpp, consecutive, manifest_name(ffpp))[0],
     )
