@@ -6,11 +6,11 @@ from pathlib import Path
 
 import numpy as np
 
+from stf_mamba.core.records import FAKE, REAL, Outcome
 from stf_mamba.crossvalidation_figures import summarise
 from stf_mamba.metrics import auc
 from stf_mamba.out_of_fold import FoldPredictions
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import FAKE, REAL, Outcome
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
 from stf_mamba.study.results import Measured, RowResult, Study, StudySettings

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.core.records import FAKE, REAL, Clip, Face, FaceTrack, VideoRecord
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.faces import FaceSettings
-from stf_mamba.records import FAKE, REAL, Clip, Face, FaceTrack, VideoRecord
-from stf_mamba.seeds import derive_seed
 
 FRAMES = 4
 SETTINGS = ClipSettings("none", FaceSettings(), frames=FRAMES)

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from stf_mamba.augment import augment_clip
-from stf_mamba.recipe import AugmentRecipe
+from stf_mamba.core.recipe import AugmentRecipe
 from stf_mamba.recoding import recode
 
 OFF = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0}

@@ -6,10 +6,18 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from stf_mamba.errors import RunError, UsageError
+from stf_mamba.core.errors import RunError, UsageError
+from stf_mamba.core.recipe import (
+    AugmentRecipe,
+    DataRecipe,
+    EncoderRecipe,
+    HeadRecipe,
+    PhaseRecipe,
+    Recipe,
+    TemporalRecipe,
+)
 from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.models.weights import save_state_dict
-from stf_mamba.recipe import AugmentRecipe, DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.training import train
 from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_store

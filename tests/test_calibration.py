@@ -7,9 +7,9 @@ from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
 from stf_mamba.calibration import Calibration, cross_fitted_auc, fit_calibration, fit_logistic
+from stf_mamba.core.records import Outcome
 from stf_mamba.metrics import area_under_roc, arrays, auc
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import Outcome
 
 
 def predictions_of(scores, labels, person=str):

@@ -8,9 +8,9 @@ import numpy as np
 import pytest
 
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, StoredVideo
-from stf_mamba.errors import ClipStoreError
+from stf_mamba.core.errors import ClipStoreError
+from stf_mamba.core.records import Clip
 from stf_mamba.faces import FaceSettings
-from stf_mamba.records import Clip
 from synthetic import FRAMES, SETTINGS, synthetic_clip, track
 
 SHA = "ab" + "0" * 62

@@ -6,8 +6,8 @@ import pytest
 import torch
 
 from stf_mamba import costs
+from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.costs import StepCost, estimate_run, measure_step
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(

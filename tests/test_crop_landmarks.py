@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
+from stf_mamba.core.records import Face, FaceTrack
 from stf_mamba.faces import ALIGNED_LANDMARKS_PX, CropPath, FaceSettings, crop_face
-from stf_mamba.records import Face, FaceTrack
 
 
 def face_at(time_s, x, y, side=100.0, noise=0.0, seed=0):

@@ -9,17 +9,17 @@ from safetensors.torch import load_file
 
 from stf_mamba import crossvalidation
 from stf_mamba.clipstore import Manifest, ManifestEntry, StoredVideo
+from stf_mamba.core.errors import DatasetError, LeakError, RunError
+from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.crossvalidation_plan import plan_folds
-from stf_mamba.errors import DatasetError, LeakError, RunError
 from stf_mamba.evaluation import evaluate
 from stf_mamba.metrics import auc
 from stf_mamba.out_of_fold import CrossValidation
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
-from stf_mamba.records import FAKE, REAL, VideoRecord
 from stf_mamba.runs import Run
-from stf_mamba.seeds import derive_seed
 from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_clip, synthetic_store, track
 

@@ -15,7 +15,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
-from stf_mamba.errors import WeightsError
+from stf_mamba.core.errors import WeightsError
 from stf_mamba.face_detectors import MtcnnDetector, YunetDetector, _non_maximum_suppression, load_face_detector
 from stf_mamba.faces import FaceSettings, find_face_tracks
 from stf_mamba.mtcnn_networks import load_networks, normalised

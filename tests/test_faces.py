@@ -12,7 +12,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from stf_mamba import faces as faces_module
-from stf_mamba.errors import VideoError
+from stf_mamba.core.errors import VideoError
+from stf_mamba.core.records import Face, FaceTrack
 from stf_mamba.faces import (
     ALIGNED_LANDMARKS_PX,
     CropPath,
@@ -22,7 +23,6 @@ from stf_mamba.faces import (
     find_face_tracks,
     follow_faces,
 )
-from stf_mamba.records import Face, FaceTrack
 from stf_mamba.video import FrameStream
 
 SETTINGS = FaceSettings()

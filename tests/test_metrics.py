@@ -6,9 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
+from stf_mamba.core.records import Outcome
 from stf_mamba.metrics import MIN_CLUSTERS, area_under_roc, auc, average_precision, equal_error_rate, identity_clusters
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import Outcome
 
 
 def predictions_of(scores, labels, identities=None):

@@ -10,12 +10,14 @@ import av
 import numpy as np
 import pytest
 
-from stf_mamba.datasets import CelebDF, FaceForensics, footage, miniature
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.records import FAKE, REAL
+from stf_mamba.datasets import footage, miniature
+from stf_mamba.datasets.celebdf import CelebDF
+from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.footage import Swap, Take
 from stf_mamba.datasets.miniature import CELEBDF_ERRORS, SWAP_ERRORS, MiniatureSettings, make_miniature
-from stf_mamba.errors import DatasetError
 from stf_mamba.face_detectors import load_face_detector
-from stf_mamba.records import FAKE, REAL
 
 SIZE_PX = (320, 240)
 FEW_FRAMES = dataclasses.replace(MiniatureSettings.tiny(), n_frames=3, width_px=160, height_px=120)

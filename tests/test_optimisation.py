@@ -7,10 +7,18 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stf_mamba.errors import DatasetError, RecipeError
+from stf_mamba.core.errors import DatasetError, RecipeError
+from stf_mamba.core.recipe import (
+    DataRecipe,
+    EncoderRecipe,
+    HeadRecipe,
+    OptimiserRecipe,
+    PhaseRecipe,
+    Recipe,
+    TemporalRecipe,
+)
 from stf_mamba.models.detector import build_detector
 from stf_mamba.optimisation import PhaseOptimiser, class_weights_of, cross_entropy, margin_hinge
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, HeadRecipe, OptimiserRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.training_data import ClipBatch, in_pieces
 
 CPU = torch.device("cpu")
@@ -96,7 +104,7 @@ def test_a_process_without_a_clip_takes_part(monkeypatch):
         for parameter in parameters:
             parameter.grad = torch.zeros_like(parameter) if parameter.requires_grad else None
 
-    monkeypatch.setattr("stf_mamba.distributed.add_up_gradients", add_zeros)
+    monkeypatch.setattr("stf_mamba.core.distributed.add_up_gradients", add_zeros)
     optimiser = PhaseOptimiser(build_detector(RECIPE), RECIPE, PHASE, WEIGHTS, CPU, torch.float16)
     assert optimiser.step(iter([]), 5, factor=1.0) == (0.0, 0.0)
 

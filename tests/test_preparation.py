@@ -4,9 +4,9 @@ import numpy as np
 import pytest
 
 from stf_mamba.clipstore import ClipSettings
+from stf_mamba.core.records import DroppedTrack
 from stf_mamba.faces import FaceSearch
 from stf_mamba.preparation import plan_clips
-from stf_mamba.records import DroppedTrack
 from synthetic import track
 
 TIMES_S = tuple((np.arange(250) / 25).tolist())  # ten seconds at 25 frames a second

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from media import numbered_frames, read_number
 from stf_mamba import recoding
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
 from stf_mamba.recoding import encode, recode
 
 both_codecs = pytest.mark.parametrize("codec", ["h264", "h265"])

@@ -9,7 +9,7 @@ import pytest
 from tensorboard.backend.event_processing.event_accumulator import EventAccumulator
 from tensorboard.summary.writer import event_file_writer
 
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.scalars import EPOCH_SCALARS, STEP_SCALARS, ScalarWriter
 from stf_mamba.training import train
 from stf_mamba.training_reports import Watcher

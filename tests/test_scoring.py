@@ -8,11 +8,11 @@ import pytest
 import torch
 
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredVideo
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.core.records import FAKE, Outcome, VideoRecord
 from stf_mamba.evaluation import evaluate, natural_part, predict
 from stf_mamba.models.detector import build_detector
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
-from stf_mamba.records import FAKE, Outcome, VideoRecord
 from stf_mamba.scoring import score_stored_video, thin, video_score
 from stf_mamba.training import train
 from synthetic import FRAMES, SETTINGS, synthetic_clip, synthetic_store, track

@@ -10,7 +10,7 @@ import torch
 from safetensors.torch import load_file
 
 from stf_mamba import evaluation
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.stopping import stop_requests
 from stf_mamba.training import train
 from stf_mamba.training_data import ItemReader

@@ -8,11 +8,11 @@ import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stf_mamba.core.distributed import part_of
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.recipe import AugmentRecipe, DataRecipe, PseudoFakeRecipe, Recipe
+from stf_mamba.core.records import FAKE, REAL
 from stf_mamba.datasets.splits import Split
-from stf_mamba.distributed import part_of
-from stf_mamba.errors import DatasetError
-from stf_mamba.recipe import AugmentRecipe, DataRecipe, PseudoFakeRecipe, Recipe
-from stf_mamba.records import FAKE, REAL
 from stf_mamba.training_data import (
     ItemReader,
     batches_of_epoch,

@@ -10,15 +10,15 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from stf_mamba.core.errors import DatasetError, LeakError, RunError, WeightsError
+from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import identity_disjoint_split
-from stf_mamba.errors import DatasetError, LeakError, RunError, WeightsError
 from stf_mamba.evaluation import evaluate
 from stf_mamba.models.encoders import VitEncoder, build_encoder
 from stf_mamba.models.weights import save_state_dict
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
-from stf_mamba.records import FAKE, REAL, VideoRecord
 from stf_mamba.runs import Run
 from stf_mamba.training import train
 from stf_mamba.training_folds import validation_folds

@@ -28,7 +28,8 @@ from media import (
     write_transparent_gif,
     write_video,
 )
-from stf_mamba.errors import VideoError
+from stf_mamba.core.errors import VideoError
+from stf_mamba.core.files import sha256_of
 from stf_mamba.video import (
     FrameStream,
     VideoInfo,
@@ -36,7 +37,6 @@ from stf_mamba.video import (
     every,
     frames_at,
     probe,
-    sha256_of,
     uniform_times,
     window_spans,
 )

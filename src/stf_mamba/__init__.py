@@ -14,9 +14,9 @@ if TYPE_CHECKING:
     from stf_mamba import datasets, metrics
     from stf_mamba.api import evaluate, train
     from stf_mamba.case_report import write_case_report
+    from stf_mamba.core.recipe import Recipe
+    from stf_mamba.core.records import Outcome, Verdict
     from stf_mamba.detection import Detector, load_detector
-    from stf_mamba.recipe import Recipe
-    from stf_mamba.records import Outcome, Verdict
     from stf_mamba.runs import Run
 
 __version__ = "0.1.0"
@@ -37,10 +37,10 @@ __all__ = [
 
 _HOMES = {
     "Detector": "detection",
-    "Outcome": "records",
-    "Recipe": "recipe",
+    "Outcome": "core.records",
+    "Recipe": "core.recipe",
     "Run": "runs",
-    "Verdict": "records",
+    "Verdict": "core.records",
     "evaluate": "api",
     "load_detector": "detection",
     "train": "api",

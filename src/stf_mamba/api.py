@@ -7,13 +7,14 @@ from pathlib import Path
 
 from stf_mamba import evaluation, training
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
-from stf_mamba.datasets import Dataset, FaceForensics
+from stf_mamba.core.recipe import Recipe
+from stf_mamba.datasets.faceforensics import FaceForensics
+from stf_mamba.datasets.listing import Dataset
 from stf_mamba.datasets.splits import Split
 from stf_mamba.faces import FaceSettings
 from stf_mamba.models.weight_sources import local_weights
 from stf_mamba.predictions import Predictions
 from stf_mamba.preparation import manifest_name, prepare
-from stf_mamba.recipe import Recipe
 from stf_mamba.runs import Run
 
 PathLike = str | os.PathLike[str]

@@ -14,8 +14,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.metrics import CONFIDENCE, MIN_CLUSTERS, RESAMPLES, IntArray, area_under_roc, groups_by_class
-from stf_mamba.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.statistics import finite_sample, normal_quantile
 
 

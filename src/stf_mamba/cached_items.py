@@ -9,13 +9,13 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from stf_mamba import distributed
 from stf_mamba.clipstore import ClipStore, ManifestEntry, StoredClip
-from stf_mamba.errors import UsageError
+from stf_mamba.core import distributed
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.recipe import Recipe
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.prefix_cache import CacheEntry, PrefixCache, StorageType, cache_settings
 from stf_mamba.prefix_filling import fill, prefix_tokens
-from stf_mamba.recipe import Recipe
 from stf_mamba.runs import CACHE
 from stf_mamba.scoring import thin, to_tensor
 from stf_mamba.training_data import ItemReader, TrainingItem, view_of_epoch

@@ -7,18 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from stf_mamba.metrics import (
-    MIN_CLUSTERS,
-    Estimate,
-    area_under_roc,
-    arrays,
-    auc,
-    groups_by_class,
-    identity_clusters,
-)
+from stf_mamba.core.records import Float64Array, JsonRecord, Outcome
+from stf_mamba.core.seeds import derive_seed
+from stf_mamba.metrics import MIN_CLUSTERS, Estimate, area_under_roc, arrays, auc, groups_by_class, identity_clusters
 from stf_mamba.predictions import Predictions
-from stf_mamba.records import Float64Array, JsonRecord, Outcome
-from stf_mamba.seeds import derive_seed
 
 CONFIDENCE = 0.90
 RESAMPLES = 500

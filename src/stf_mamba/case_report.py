@@ -11,20 +11,12 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
-from stf_mamba.atomic import write_text_atomically
+from stf_mamba.core.errors import VideoError
+from stf_mamba.core.files import sha256_of, write_text_atomically
+from stf_mamba.core.plotting import plot_relations, plot_timeline
+from stf_mamba.core.records import ClipScore, FaceTrack, Outcome, TrackScore, UInt8Array, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
-from stf_mamba.errors import VideoError
 from stf_mamba.faces import FaceSettings, cut_clips
-from stf_mamba.plots import plot_relations, plot_timeline
-from stf_mamba.records import (
-    ClipScore,
-    FaceTrack,
-    Outcome,
-    TrackScore,
-    UInt8Array,
-    Verdict,
-)
-from stf_mamba.video import sha256_of
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

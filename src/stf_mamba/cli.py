@@ -23,7 +23,7 @@ from stf_mamba.cli_report import report
 from stf_mamba.cli_signals import signals
 from stf_mamba.cli_study import study
 from stf_mamba.cli_training import crossvalidate, estimate, train
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
 
 app = typer.Typer(
     name="stf",
@@ -79,11 +79,11 @@ def weights(
         return
     if encoder not in ENCODERS:
         raise UsageError(f"--encoder is {encoder!r}; name one of {', '.join(ENCODERS)}")
+    from stf_mamba.core.files import sha256_of
+    from stf_mamba.core.recipe import EncoderRecipe
     from stf_mamba.models.encoders import build_encoder
     from stf_mamba.models.weight_sources import local_weights
     from stf_mamba.models.weights import load_encoder_weights
-    from stf_mamba.recipe import EncoderRecipe
-    from stf_mamba.video import sha256_of
 
     file = local_weights(file)
     load_encoder_weights(build_encoder(EncoderRecipe(encoder, trainable_blocks=0)), file)

@@ -24,15 +24,15 @@ from stf_mamba.cli_options import (
     plain,
     reports_errors,
 )
-from stf_mamba.errors import DatasetError, UsageError
+from stf_mamba.core.errors import DatasetError, UsageError
 from stf_mamba.progress import progress_bar, stderr
 
 if TYPE_CHECKING:
     from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, StoredVideo
+    from stf_mamba.core.recipe import Recipe
+    from stf_mamba.core.records import VideoRecord
     from stf_mamba.datasets.protocols import Variant
     from stf_mamba.preparation import Summary
-    from stf_mamba.recipe import Recipe
-    from stf_mamba.records import VideoRecord
     from stf_mamba.training_data import TrainingClip
 
 
@@ -100,9 +100,9 @@ def pseudofakes(
     settings: SettingsOption = None,
 ) -> None:
     """Show every kind of pseudo-fake beside its real clip: picture sheets and short videos. Look before you train."""
+    from stf_mamba.core.seeds import derive_seed
     from stf_mamba.pseudofake_samples import write_samples
     from stf_mamba.pseudofakes import Donor
-    from stf_mamba.seeds import derive_seed
     from stf_mamba.training_data import ItemReader
 
     store, manifest = open_clips(clips, dataset, settings)
@@ -230,7 +230,7 @@ def _celebdf_part(part: str | None) -> Any:
 
 def _recipe_for(path: Path | None, store: ClipStore) -> Recipe:
     """The recipe that was named, or the default one with as many frames as the clips have."""
-    from stf_mamba.recipe import DataRecipe, Recipe
+    from stf_mamba.core.recipe import DataRecipe, Recipe
     from stf_mamba.training_requirements import require_frames
 
     recipe = Recipe(data=DataRecipe(frames=store.settings.frames)) if path is None else Recipe.load(path)
@@ -239,7 +239,7 @@ def _recipe_for(path: Path | None, store: ClipStore) -> Recipe:
 
 
 def _one_real_clip_a_video(store: ClipStore, manifest: Manifest, recipe: Recipe) -> list[TrainingClip]:
-    from stf_mamba.records import REAL
+    from stf_mamba.core.records import REAL
     from stf_mamba.training_data import list_clips
 
     ids = [entry.record.video_id for entry in manifest.entries if entry.record.label == REAL]

@@ -16,14 +16,14 @@ from stf_mamba.cli_options import (
     JsonOption,
     reports_errors,
 )
-from stf_mamba.errors import StfError, UsageError, VideoError
+from stf_mamba.core.errors import StfError, UsageError, VideoError
+from stf_mamba.core.records import Outcome
+from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.progress import by_position, progress_bar
-from stf_mamba.records import Outcome
-from stf_mamba.unexpected import LOG_NAME, unexpected_reason
 
 if TYPE_CHECKING:
+    from stf_mamba.core.records import Verdict
     from stf_mamba.detection import Detector
-    from stf_mamba.records import Verdict
 
 
 @reports_errors
@@ -77,8 +77,8 @@ def _detector(
             "no trained model was given, and an untrained one says nothing; train one (stf prepare, stf train) and "
             "give its folder with --model RUN. To look at curves only, add --untrained"
         )
+    from stf_mamba.core.recipe import Recipe
     from stf_mamba.detection import untrained_detector
-    from stf_mamba.recipe import Recipe
 
     return untrained_detector(Recipe() if recipe is None else Recipe.load(recipe), weights, device, face_model)
 

@@ -19,7 +19,7 @@ from stf_mamba.cli_options import (
     plain,
     reports_errors,
 )
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
 from stf_mamba.progress import progress_bar, stderr
 
 if TYPE_CHECKING:
@@ -83,9 +83,9 @@ def _score_with_sbi(
     checkpoint: Path, clips: Path, dataset: str | None, settings: str | None, device: str
 ) -> Predictions:
     """Predictions for all videos of a data set; whether its people were trained on is not known."""
+    from stf_mamba.core.environment import choose_device
     from stf_mamba.evaluation import predict
     from stf_mamba.models.sbi_checkpoint import load_sbi_checkpoint
-    from stf_mamba.runs import choose_device
 
     store, manifest = open_clips(clips, dataset, settings)
     model = load_sbi_checkpoint(checkpoint)
@@ -112,9 +112,10 @@ def _score_with_sbi(
 
 def _published_stamp(checkpoint: Path, dataset: str, videos: int, settings: ClipSettings) -> dict[str, str]:
     """The protocol of a checkpoint that no run of ours made, in the words of ``evaluation.protocol_stamp``."""
-    from stf_mamba.evaluation import clip_stamp, versions
+    from stf_mamba.core.environment import versions
+    from stf_mamba.core.files import sha256_of
+    from stf_mamba.evaluation import clip_stamp
     from stf_mamba.scoring import AGGREGATION
-    from stf_mamba.video import sha256_of
 
     return {
         "dataset": dataset,

@@ -12,13 +12,13 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
-from stf_mamba.errors import StfError, UsageError
+from stf_mamba.core.errors import StfError, UsageError
 from stf_mamba.progress import stderr
 
 if TYPE_CHECKING:
     from stf_mamba.clipstore import ClipStore, Manifest
+    from stf_mamba.core.records import VideoRecord
     from stf_mamba.datasets.splits import Split
-    from stf_mamba.records import VideoRecord
 
 EXIT_NOT_ANALYSABLE = 3
 EXIT_FAIL_ON = 10

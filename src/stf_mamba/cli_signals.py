@@ -10,9 +10,9 @@ import typer
 
 from stf_mamba.cli_detection import distinct_stems
 from stf_mamba.cli_options import EXIT_NOT_ANALYSABLE, FaceModelOption, JsonOption, plain, reports_errors
-from stf_mamba.errors import StfError, VideoError
+from stf_mamba.core.errors import StfError, VideoError
+from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.progress import by_position, progress_bar, stderr
-from stf_mamba.unexpected import LOG_NAME, unexpected_reason
 
 if TYPE_CHECKING:
     from stf_mamba.face_detectors import FaceDetector
@@ -60,13 +60,14 @@ def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
     """The values of one video and its page, as the JSON has them."""
     import numpy as np
 
-    from stf_mamba.atomic import partial_path
     from stf_mamba.clipstore import ClipSettings
+    from stf_mamba.core.files import partial_path
     from stf_mamba.faces import CropPath, cut_clips
     from stf_mamba.preparation import find_clips
-    from stf_mamba.signals import SIGNALS, SignalResult
+    from stf_mamba.signals import SIGNALS
     from stf_mamba.signals.experiment import measure_clips
     from stf_mamba.signals.picture import plot_signals
+    from stf_mamba.signals.result import SignalResult
 
     settings = ClipSettings(detector.name, sampling="consecutive", window_s=None, clips_per_track=1, tracks=1)
     with progress_bar(path.name, None, "s of video searched for faces") as advance:

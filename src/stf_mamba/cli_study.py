@@ -21,7 +21,7 @@ from stf_mamba.cli_options import (
     whole_numbers,
     wrong_values_are_wrong_usage,
 )
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
 from stf_mamba.progress import by_position, progress_bar, stderr, training_progress
 
 if TYPE_CHECKING:

@@ -30,14 +30,14 @@ from stf_mamba.cli_options import (
     whole_numbers,
     wrong_values_are_wrong_usage,
 )
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
 from stf_mamba.progress import progress_bar, stderr, training_progress
 
 if TYPE_CHECKING:
     from stf_mamba.auc_statistics import BootstrapDifference
+    from stf_mamba.core.recipe import Recipe
     from stf_mamba.costs import CostEstimate
     from stf_mamba.out_of_fold import Comparison, FoldPredictions, Summary
-    from stf_mamba.recipe import Recipe
     from stf_mamba.runs import Run
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML), such as one of those in recipes/.")]
@@ -62,9 +62,9 @@ def train(
     cache_storage: CacheStorageOption = CacheStorage.FLOAT32,
 ) -> None:
     """Train a recipe on prepared clips. Run it again to continue after a stop."""
-    from stf_mamba.distributed import is_main
+    from stf_mamba.core.distributed import is_main
+    from stf_mamba.core.recipe import Recipe
     from stf_mamba.models.weight_sources import local_weights
-    from stf_mamba.recipe import Recipe
     from stf_mamba.training import train as train_recipe
 
     loaded = Recipe.load(recipe)
@@ -117,13 +117,13 @@ def crossvalidate(
 ) -> None:
     """Score each fold by models that saw nobody in it, shown or donor. Run it again to continue after a stop."""
     from stf_mamba.cached_items import CachePlace
+    from stf_mamba.core.plotting import save_figure
+    from stf_mamba.core.recipe import Recipe
     from stf_mamba.crossvalidation import cross_validate
     from stf_mamba.crossvalidation_figures import compare as compare_results
     from stf_mamba.crossvalidation_figures import plot_cross_validation
     from stf_mamba.models.weight_sources import local_weights
     from stf_mamba.out_of_fold import CrossValidation
-    from stf_mamba.plots import save_figure
-    from stf_mamba.recipe import Recipe
 
     loaded = Recipe.load(recipe)
     _require_cache(cache, cache_storage)
@@ -194,8 +194,8 @@ def estimate(
 ) -> None:
     """Measure a few steps of a recipe on this machine and compute from them what a training takes."""
     from stf_mamba.cached_items import default_cache
+    from stf_mamba.core.recipe import Recipe
     from stf_mamba.costs import estimate_run
-    from stf_mamba.recipe import Recipe
 
     loaded = Recipe.load(recipe)
     n_clips = _videos_of_an_epoch(loaded, videos, real_videos) * clips_per_video

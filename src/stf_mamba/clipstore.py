@@ -27,17 +27,10 @@ from typing import Literal, Self
 
 import numpy as np
 
-from stf_mamba.atomic import partial_path, remove_leftovers, write_bytes_atomically
-from stf_mamba.errors import ClipStoreError
+from stf_mamba.core.errors import ClipStoreError
+from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically
+from stf_mamba.core.records import Clip, DroppedTrack, FaceTrack, JsonRecord, UInt8Array, VideoRecord
 from stf_mamba.faces import FaceSettings
-from stf_mamba.records import (
-    Clip,
-    DroppedTrack,
-    FaceTrack,
-    JsonRecord,
-    UInt8Array,
-    VideoRecord,
-)
 from stf_mamba.video import VideoInfo
 
 FORMAT = 1

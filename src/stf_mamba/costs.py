@@ -18,15 +18,15 @@ import numpy as np
 import torch
 
 from stf_mamba.augment import augment_clip
+from stf_mamba.core.environment import choose_device
+from stf_mamba.core.recipe import PhaseRecipe, Recipe
+from stf_mamba.core.records import JsonRecord, UInt8Array
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.faces import ALIGNED_LANDMARKS_PX, ALIGNED_SIDE_PX
 from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.optimisation import PhaseOptimiser, autocast_dtype
 from stf_mamba.pseudofakes import make_pseudofake
-from stf_mamba.recipe import PhaseRecipe, Recipe
-from stf_mamba.records import JsonRecord, UInt8Array
-from stf_mamba.runs import choose_device
 from stf_mamba.scoring import CLIPS_AT_ONCE
-from stf_mamba.seeds import derive_seed
 from stf_mamba.training_data import LOADER_PROCESSES_ON_CUDA, ClipBatch
 
 CLIPS_MEASURED_ON_CPU = 2  # a CPU has no more to gain from a larger batch, and a ViT-B clip takes it many seconds

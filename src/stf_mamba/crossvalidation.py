@@ -26,24 +26,24 @@ from typing import Literal, Self
 
 from stf_mamba.cached_items import CachePlace, default_cache, tokens_to_score
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.core.environment import choose_device
+from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few
+from stf_mamba.core.files import sha256_of
+from stf_mamba.core.recipe import Recipe
+from stf_mamba.core.records import REAL, JsonRecord
 from stf_mamba.crossvalidation_figures import summarise
 from stf_mamba.crossvalidation_plan import PlannedFold, labelled, plan_folds
-from stf_mamba.datasets.listing import first_few
-from stf_mamba.errors import DatasetError, LeakError, RunError
 from stf_mamba.evaluation import NOTHING_SELECTED, Part, entries_of_part, predict, protocol_stamp
 from stf_mamba.metrics import RESAMPLES
 from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.models.weights import load_model_weights, save_state_dict
 from stf_mamba.out_of_fold import CrossValidation, FoldPredictions, Grouping, ThresholdRule
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import Recipe
-from stf_mamba.records import REAL, JsonRecord
-from stf_mamba.runs import FOLDS, Run, choose_device
+from stf_mamba.runs import FOLDS, Run
 from stf_mamba.training import train
 from stf_mamba.training_folder import read_state
 from stf_mamba.training_folds import folds_of_training
 from stf_mamba.training_reports import Watcher
-from stf_mamba.video import sha256_of
 
 Select = Literal["best", "last"]
 

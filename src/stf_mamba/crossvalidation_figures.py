@@ -16,6 +16,9 @@ from stf_mamba.auc_statistics import (
     people_weights,
     percentile_interval,
 )
+from stf_mamba.core.plotting import BLUE, GREY, ORANGE
+from stf_mamba.core.records import FAKE, REAL, Float64Array, Outcome
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.metrics import (
     CONFIDENCE,
     MIN_CLUSTERS,
@@ -38,10 +41,7 @@ from stf_mamba.out_of_fold import (
     Summary,
     ThresholdRule,
 )
-from stf_mamba.plots import BLUE, GREY, ORANGE
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import FAKE, REAL, Float64Array, Outcome
-from stf_mamba.seeds import derive_seed
 from stf_mamba.statistics import prediction_bound, wilson_interval
 
 if TYPE_CHECKING:

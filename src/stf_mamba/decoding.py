@@ -15,7 +15,7 @@ from av.codec.context import ThreadType
 from av.stream import Disposition
 from av.video.stream import VideoStream
 
-from stf_mamba.errors import VideoError
+from stf_mamba.core.errors import VideoError
 
 if TYPE_CHECKING:
     from av.container import InputContainer

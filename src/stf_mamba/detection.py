@@ -14,20 +14,22 @@ import torch
 
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipSettings, StoredVideo
+from stf_mamba.core.environment import choose_device, versions
+from stf_mamba.core.errors import RunError, VideoError
+from stf_mamba.core.files import sha256_of
+from stf_mamba.core.recipe import Recipe
+from stf_mamba.core.records import Clip, Outcome, TrackScore, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
-from stf_mamba.errors import RunError, VideoError
-from stf_mamba.evaluation import outcome_of, versions
+from stf_mamba.evaluation import outcome_of
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
 from stf_mamba.faces import cut_clips
 from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.models.heads import VarianceContentHead, VarianceHead
 from stf_mamba.models.weights import load_encoder_weights
 from stf_mamba.preparation import ClipRequest, find_clips
-from stf_mamba.recipe import Recipe
-from stf_mamba.records import Clip, Outcome, TrackScore, Verdict
-from stf_mamba.runs import Run, choose_device
+from stf_mamba.runs import Run
 from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score
-from stf_mamba.video import sha256_of, window_spans
+from stf_mamba.video import window_spans
 
 UNTRAINED = "The model is untrained: its scores say nothing about this video."
 SEEN = "The model was trained or calibrated on this very file: this does not show how it would judge a new one."

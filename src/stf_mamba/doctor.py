@@ -11,8 +11,8 @@ from typing import Literal
 import av
 import torch
 
-from stf_mamba.errors import StfError
-from stf_mamba.evaluation import versions
+from stf_mamba.core.environment import versions
+from stf_mamba.core.errors import StfError
 from stf_mamba.face_detectors import load_face_detector
 from stf_mamba.models.torchvision_shim import import_timm
 

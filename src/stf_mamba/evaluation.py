@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-import platform
 from collections.abc import Callable, Sequence
-from importlib.metadata import version
 from pathlib import Path
 from typing import Literal
 
 import torch
 
-from stf_mamba import distributed
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry
+from stf_mamba.core import distributed
+from stf_mamba.core.environment import choose_device, versions
+from stf_mamba.core.errors import LeakError, UsageError
+from stf_mamba.core.records import Outcome, TrackScore
 from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
-from stf_mamba.errors import LeakError, UsageError
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import Outcome, TrackScore
-from stf_mamba.runs import OUT_OF_FOLD, Run, choose_device
+from stf_mamba.runs import OUT_OF_FOLD, Run
 from stf_mamba.scoring import AGGREGATION, TokensOf, score_stored_video, video_score
 
 Part = Literal["train", "validation", "test", "all"]
@@ -27,8 +26,6 @@ Part = Literal["train", "validation", "test", "all"]
 # What chose the epoch whose weights a run keeps, by ``data.validation``.
 NOTHING_SELECTED = "nothing, the last epoch"
 SELECTED_ON = {"part": "validation part of the training data", "folds": NOTHING_SELECTED}
-
-LIBRARIES = ("stf-mamba", "torch", "timm", "numpy", "av", "opencv-python-headless")
 
 
 def evaluate(
@@ -177,11 +174,6 @@ def clip_stamp(settings: ClipSettings) -> dict[str, str]:
         "face_detector": settings.detector,
         "clip_settings": settings.key,
     }
-
-
-def versions() -> dict[str, str]:
-    """Versions of Python and of the libraries that a score depends on."""
-    return {"python": platform.python_version(), **{name: version(name) for name in LIBRARIES}}
 
 
 def _prediction(entry: ManifestEntry, tracks: tuple[TrackScore, ...], calibration: Calibration | None) -> Prediction:

@@ -16,7 +16,7 @@ import numpy as np
 from stf_mamba.face_masks import PATCH_SIDE_PX, REGIONS, WHOLE_FACES, MaskShape, deform, draw_mask_shape, smooth_field
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array
 
 BLENDING_RATIOS = (0.5, 0.75, 1.0, 1.0, 1.0, 1.0)
 LARGEST_SHIFT = (0.03, 0.015)  # x, y, of the face's width; as in self-blended images

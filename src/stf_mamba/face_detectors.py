@@ -17,12 +17,12 @@ import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stf_mamba.errors import WeightsError
+from stf_mamba.core.errors import WeightsError
+from stf_mamba.core.records import Face
 from stf_mamba.mtcnn_networks import load_networks, normalised
-from stf_mamba.records import Face
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, UInt8Array
 
 PATCHES_PER_BATCH = 256  # bounds memory where a crowd gives thousands of candidates
 

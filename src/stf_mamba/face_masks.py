@@ -18,7 +18,7 @@ from scipy.ndimage import gaussian_filter
 from stf_mamba.faces import ALIGNED_LANDMARKS_PX
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array
 
     FloatArray = Float32Array | Float64Array
     Complex128Array = np.ndarray[tuple[int], np.dtype[np.complex128]]

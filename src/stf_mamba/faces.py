@@ -21,13 +21,13 @@ import numpy as np
 from scipy.ndimage import median_filter
 from scipy.optimize import linear_sum_assignment
 
-from stf_mamba.errors import VideoError
+from stf_mamba.core.errors import VideoError
+from stf_mamba.core.records import Clip, DroppedTrack, Face, FaceTrack, JsonRecord
 from stf_mamba.face_detectors import FaceDetector
-from stf_mamba.records import Clip, DroppedTrack, Face, FaceTrack, JsonRecord
 from stf_mamba.video import FrameStream, every
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float64Array, UInt8Array
+    from stf_mamba.core.records import Float64Array, UInt8Array
 
 FRAMES_PER_DETECTION = 8
 

@@ -8,9 +8,9 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import FAKE, REAL, Float64Array, JsonRecord
-from stf_mamba.seeds import derive_seed
 
 IntArray = npt.NDArray[np.intp]
 

@@ -15,10 +15,10 @@ from typing import TYPE_CHECKING, TypeVar, cast
 import torch
 from torch import Tensor, nn
 
-from stf_mamba.errors import WeightsError
+from stf_mamba.core.errors import WeightsError
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, UInt8Array
 
 Network = TypeVar("Network", bound=nn.Module)
 

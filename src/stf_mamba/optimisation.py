@@ -10,12 +10,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stf_mamba import distributed
-from stf_mamba.errors import DatasetError, RecipeError
+from stf_mamba.core import distributed
+from stf_mamba.core.errors import DatasetError, RecipeError
+from stf_mamba.core.recipe import PhaseRecipe, Recipe
+from stf_mamba.core.records import FAKE, REAL
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.models.heads import ClipOutput
-from stf_mamba.recipe import PhaseRecipe, Recipe
-from stf_mamba.records import FAKE, REAL
 from stf_mamba.training_data import ClipBatch
 
 

@@ -16,10 +16,10 @@ from typing import Literal, Self
 import numpy as np
 
 from stf_mamba.auc_statistics import BootstrapDifference, DelongTest
-from stf_mamba.errors import RunError
+from stf_mamba.core.errors import RunError
+from stf_mamba.core.records import JsonRecord, Outcome
 from stf_mamba.metrics import Estimate, arrays
 from stf_mamba.predictions import Predictions
-from stf_mamba.records import JsonRecord, Outcome
 
 ThresholdRule = Literal["youden", "specificity", "predictive"]
 

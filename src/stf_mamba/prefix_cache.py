@@ -28,13 +28,13 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stf_mamba.atomic import partial_path, remove_leftovers, write_bytes_atomically
-from stf_mamba.errors import ClipStoreError, UsageError
+from stf_mamba.core.errors import ClipStoreError, UsageError
+from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically
+from stf_mamba.core.recipe import AugmentRecipe, PseudoFakeRecipe, Recipe
+from stf_mamba.core.records import JsonRecord
 from stf_mamba.models.cnn_encoders import CnnEncoder
 from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.models.frame_encoder import FrameEncoder
-from stf_mamba.recipe import AugmentRecipe, PseudoFakeRecipe, Recipe
-from stf_mamba.records import JsonRecord
 
 FORMAT = 1  # goes up when the layout, or the meaning of a view's seed, changes
 StorageType = Literal["float32", "float16", "bfloat16"]

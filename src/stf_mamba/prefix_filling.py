@@ -9,12 +9,12 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor
 
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.records import JsonRecord
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.models.frame_encoder import FrameEncoder
 from stf_mamba.prefix_cache import DTYPES, CacheEntry, PrefixCache, StorageType, frozen_sha256
 from stf_mamba.prefix_precision import precision_report
-from stf_mamba.records import JsonRecord
 
 RESERVED_BYTES = 2**30  # left free on the disk for the run's own files
 CLIPS_FOR_PRECISION = 8

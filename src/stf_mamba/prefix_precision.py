@@ -10,8 +10,8 @@ from typing import NamedTuple
 import torch
 from torch import Tensor
 
+from stf_mamba.core.records import JsonRecord
 from stf_mamba.models.detector import ClipDetector
-from stf_mamba.records import JsonRecord
 
 
 @dataclass(frozen=True)

@@ -16,13 +16,14 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo, write_error
+from stf_mamba.core.errors import ClipStoreError, StfError, UsageError, VideoError
+from stf_mamba.core.files import sha256_of
+from stf_mamba.core.records import Clip, DroppedTrack, FaceTrack, JsonRecord, VideoRecord
+from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.datasets.drawn import require_name_of
-from stf_mamba.errors import ClipStoreError, StfError, UsageError, VideoError
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
 from stf_mamba.faces import FaceSearch, cut_clips, find_face_tracks
-from stf_mamba.records import Clip, DroppedTrack, FaceTrack, JsonRecord, VideoRecord
-from stf_mamba.unexpected import LOG_NAME, unexpected_reason
-from stf_mamba.video import consecutive_times, probe, sha256_of, uniform_times, window_spans
+from stf_mamba.video import consecutive_times, probe, uniform_times, window_spans
 
 ClipRequest = tuple[FaceTrack, tuple[float, ...]]
 

@@ -88,7 +88,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
-    from stf_mamba.distributed import is_main
+    from stf_mamba.core.distributed import is_main
     from stf_mamba.training_reports import Watcher
 
     if not is_main():

@@ -13,12 +13,12 @@ import av
 import cv2
 import numpy as np
 
-from stf_mamba.atomic import partial_path, write_bytes_atomically
+from stf_mamba.core.files import partial_path, write_bytes_atomically
+from stf_mamba.core.recipe import PseudoFakeRecipe
 from stf_mamba.pseudofakes import Donor, PseudoFake, make_pseudofake
-from stf_mamba.recipe import PseudoFakeRecipe
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float64Array, UInt8Array
+    from stf_mamba.core.records import Float64Array, UInt8Array
 
 COMPONENTS = ("drift", "jitter", "flicker", "swim")
 DIFFERENCE_GAIN = 4

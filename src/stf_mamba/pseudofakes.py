@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
+from stf_mamba.core.recipe import PseudoFakeRecipe
 from stf_mamba.face_changes import FaceChange, change_patch, draw_face_change, match_colours
 from stf_mamba.face_masks import (
     FACE_CENTRE_PX,
@@ -26,11 +27,10 @@ from stf_mamba.face_masks import (
     head_turn,
     to_aligned,
 )
-from stf_mamba.recipe import PseudoFakeRecipe
 from stf_mamba.temporal_processes import FrameChanges, draw_frame_changes
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array
 
 
 SMALLEST_PATCH_PX = 24

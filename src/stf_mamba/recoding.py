@@ -10,8 +10,8 @@ import numpy as np
 from av.codec.codec import UnknownCodecError
 from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTrc, VideoReformatter
 
-from stf_mamba.errors import UsageError
-from stf_mamba.records import UInt8Array
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.records import UInt8Array
 from stf_mamba.rgb import RgbConverter
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from av.video.reformatter import ColorPrimaries, Colorspace, ColorTrc, VideoRefo
 if TYPE_CHECKING:
     import av
 
-    from stf_mamba.records import Float32Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, UInt8Array
 
 HDR_TRANSFERS = (ColorTrc.SMPTE2084, ColorTrc.ARIB_STD_B67)
 WIDE_GAMUTS = (ColorPrimaries.BT2020, ColorPrimaries.SMPTE431, ColorPrimaries.SMPTE432)

@@ -26,14 +26,14 @@ import torch
 
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipSettings
+from stf_mamba.core.errors import RunError
+from stf_mamba.core.files import sha256_of
+from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.splits import Split
-from stf_mamba.errors import RunError
 from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.models.weights import load_model_weights
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import Recipe
-from stf_mamba.video import sha256_of
 
 OUT_OF_FOLD = "out-of-fold.csv"
 FOLDS = "folds"
@@ -142,20 +142,3 @@ class Run:
             return Calibration.from_json(json.loads(path.read_text(encoding="utf-8")))
         except ValueError as error:
             raise RunError(f"cannot read {path}: {error}; train again or remove it to go without") from error
-
-
-def choose_device(name: str) -> torch.device:
-    """The device of a name: ``auto`` is CUDA where there is one, else the CPU.
-
-    Raises:
-        RunError: a device that torch does not know or this machine does not have.
-    """
-    if name == "auto":
-        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
-    try:
-        device = torch.device(name)
-        torch.empty(1, device=device)
-    except (RuntimeError, AssertionError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"no device {name!r} on this machine ({reason}); choose cpu, cuda or auto") from None
-    return device

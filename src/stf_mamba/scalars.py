@@ -11,7 +11,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stf_mamba.distributed import is_main
+from stf_mamba.core.distributed import is_main
 from stf_mamba.training_reports import EpochReport, StepReport
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ from itertools import takewhile
 from pathlib import Path
 from typing import TypeVar
 
-from stf_mamba.atomic import write_text_atomically
-from stf_mamba.errors import RunError
+from stf_mamba.core.errors import RunError
+from stf_mamba.core.files import write_text_atomically
 
 Row = TypeVar("Row")
 

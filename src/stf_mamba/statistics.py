@@ -16,8 +16,8 @@ import numpy as np
 import numpy.typing as npt
 from scipy import optimize, stats
 
+from stf_mamba.core.records import Float64Array, JsonRecord
 from stf_mamba.metrics import CONFIDENCE
-from stf_mamba.records import Float64Array, JsonRecord
 
 ALPHA = 0.05
 

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, cast
 import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
+from stf_mamba.core.recipe import PseudoFakeRecipe
 from stf_mamba.face_masks import SWIM_FIELDS
-from stf_mamba.recipe import PseudoFakeRecipe
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float64Array
+    from stf_mamba.core.records import Float64Array
 
 # Unit amplitudes (standard deviations). Places are in aligned pixels: a face is about 78 of them wide.
 DRIFT_SHIFT_PX = 0.9

@@ -9,13 +9,14 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stf_mamba import distributed
 from stf_mamba.cached_items import CachePlace, default_cache
 from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.core import distributed
+from stf_mamba.core.environment import choose_device
+from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.prefix_cache import StorageType
-from stf_mamba.recipe import Recipe
-from stf_mamba.runs import Run, choose_device
+from stf_mamba.runs import Run
 from stf_mamba.training_folder import has_state
 from stf_mamba.training_folds import folds_of_training, out_of_fold_scores
 from stf_mamba.training_loop import TrainingJob, TrainingLoop

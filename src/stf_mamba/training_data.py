@@ -17,13 +17,13 @@ from torch.utils.data import DataLoader, Dataset
 
 from stf_mamba.augment import augment_clip
 from stf_mamba.clipstore import ClipStore, Manifest, StoredClip
-from stf_mamba.errors import DatasetError
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.recipe import DataRecipe, Recipe
+from stf_mamba.core.records import FAKE, REAL, Float64Array, UInt8Array
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.faces import CropPath
 from stf_mamba.pseudofakes import Donor, make_pseudofake, require_usable
-from stf_mamba.recipe import DataRecipe, Recipe
-from stf_mamba.records import FAKE, REAL, Float64Array, UInt8Array
 from stf_mamba.scoring import thin, to_tensor
-from stf_mamba.seeds import derive_seed
 
 LOADER_PROCESSES_ON_CUDA = 4
 

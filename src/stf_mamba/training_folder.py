@@ -14,18 +14,17 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stf_mamba import distributed
-from stf_mamba.atomic import remove_leftovers, write_bytes_atomically, write_text_atomically
 from stf_mamba.calibration import Calibration
 from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.core import distributed
+from stf_mamba.core.environment import versions
+from stf_mamba.core.errors import RunError
+from stf_mamba.core.files import remove_leftovers, sha256_of, write_bytes_atomically, write_text_atomically
+from stf_mamba.core.plotting import plot_history, save_figure
+from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
-from stf_mamba.errors import RunError
-from stf_mamba.evaluation import versions
 from stf_mamba.models.weights import save_state_dict
-from stf_mamba.plots import plot_history, save_figure
-from stf_mamba.recipe import Recipe
 from stf_mamba.runs import CACHE, FOLDS, OUT_OF_FOLD, Run
-from stf_mamba.video import sha256_of
 
 
 def open_folder(

@@ -16,16 +16,16 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-from stf_mamba import distributed
 from stf_mamba.cached_items import tokens_to_score
 from stf_mamba.clipstore import Manifest
+from stf_mamba.core import distributed
+from stf_mamba.core.errors import DatasetError, RunError
+from stf_mamba.core.recipe import Recipe
+from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split, grouped_folds, linked_videos, require_disjoint
-from stf_mamba.errors import DatasetError, RunError
 from stf_mamba.evaluation import entries_of_part, predict, protocol_stamp
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.recipe import Recipe
-from stf_mamba.records import VideoRecord
 from stf_mamba.runs import FOLDS, OUT_OF_FOLD, Run
 from stf_mamba.training_loop import TrainingJob, TrainingLoop
 from stf_mamba.training_requirements import require_weights

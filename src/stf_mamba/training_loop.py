@@ -18,12 +18,15 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stf_mamba import distributed
 from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored, open_cache
 from stf_mamba.calibration import Calibration, cross_fitted_auc, fit_calibration
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.core import distributed
+from stf_mamba.core.errors import RunError
+from stf_mamba.core.recipe import Recipe
+from stf_mamba.core.records import FAKE, REAL
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.datasets.splits import Split
-from stf_mamba.errors import RunError
 from stf_mamba.models.detector import ClipDetector, build_detector, count_parameters
 from stf_mamba.models.heads import StandardisingHead
 from stf_mamba.models.weights import load_encoder_weights, load_model_weights
@@ -37,12 +40,9 @@ from stf_mamba.optimisation import (
     require_margin_possible,
 )
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import Recipe
-from stf_mamba.records import FAKE, REAL
 from stf_mamba.runs import Run
 from stf_mamba.scalars import ScalarWriter
 from stf_mamba.scoring import CLIPS_AT_ONCE
-from stf_mamba.seeds import derive_seed
 from stf_mamba.stopping import stop_requests
 from stf_mamba.training_data import (
     ClipBatch,

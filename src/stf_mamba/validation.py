@@ -8,13 +8,13 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from stf_mamba import distributed
 from stf_mamba.clipstore import ClipStore, ManifestEntry
+from stf_mamba.core import distributed
+from stf_mamba.core.records import FAKE, TrackScore
 from stf_mamba.evaluation import predict
 from stf_mamba.metrics import area_under_roc, arrays
 from stf_mamba.models.detector import ClipDetector
 from stf_mamba.predictions import Predictions
-from stf_mamba.records import FAKE, TrackScore
 from stf_mamba.scoring import TokensOf
 
 

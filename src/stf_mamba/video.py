@@ -6,7 +6,6 @@ in order from the start, nothing is reached by seeking.
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import closing
@@ -16,6 +15,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from stf_mamba.core.errors import VideoError
+from stf_mamba.core.files import sha256_of
+from stf_mamba.core.records import JsonRecord
 from stf_mamba.decoding import (
     DEFAULT_FPS,
     Damage,
@@ -26,8 +28,6 @@ from stf_mamba.decoding import (
     scan_packets,
     timed_pictures,
 )
-from stf_mamba.errors import VideoError
-from stf_mamba.records import JsonRecord
 from stf_mamba.rgb import WIDE_GAMUTS, RgbConverter, display_matrix, has_alpha, is_hdr
 
 if TYPE_CHECKING:
@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
-    from stf_mamba.records import UInt8Array
+    from stf_mamba.core.records import UInt8Array
 
 TIME_TOLERANCE_S = 1e-4
 """Two times closer than this are the same moment: containers with a millisecond clock round."""
@@ -78,19 +78,6 @@ class Frame:
 
     time_s: float
     rgb: UInt8Array
-
-
-def sha256_of(path: str | os.PathLike[str]) -> str:
-    """The file's SHA-256 in hexadecimal, read in pieces.
-
-    Raises:
-        VideoError: the file is missing or cannot be read.
-    """
-    try:
-        with Path(path).open("rb") as file:
-            return hashlib.file_digest(file, "sha256").hexdigest()
-    except OSError as error:
-        raise VideoError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
 
 
 def probe(path: str | os.PathLike[str]) -> VideoInfo:

@@ -2,9 +2,9 @@
 
 import pytest
 
+from stf_mamba.core.errors import DatasetError, LeakError
+from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.splits import Leak, Split, audit, require_disjoint
-from stf_mamba.errors import DatasetError, LeakError
-from stf_mamba.records import VideoRecord
 
 
 def swap(target, source, **fields):

@@ -2,8 +2,9 @@
 
 import pytest
 
-from stf_mamba.datasets import CelebDF, load_dataset
-from stf_mamba.errors import DatasetError
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.datasets import load_dataset
+from stf_mamba.datasets.celebdf import CelebDF
 
 VIDEOS = (
     "Celeb-real/id0_0000.mp4",

@@ -9,13 +9,15 @@ from typer.testing import CliRunner
 
 from stf_mamba.cli_data import prepare as prepare_verb
 from stf_mamba.clipstore import ClipSettings, ClipStore
-from stf_mamba.datasets import CelebDF, CsvList, FaceForensics, Folder
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.records import VideoRecord
+from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.drawn import is_drawn
+from stf_mamba.datasets.faceforensics import FaceForensics
+from stf_mamba.datasets.folder import CsvList, Folder
 from stf_mamba.datasets.miniature import MiniatureSettings, make_miniature
 from stf_mamba.datasets.protocols import official_ffpp_split
-from stf_mamba.errors import UsageError
 from stf_mamba.preparation import manifest_name, prepare
-from stf_mamba.records import VideoRecord
 
 
 @pytest.fixture(scope="module")

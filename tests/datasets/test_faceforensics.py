@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from stf_mamba.datasets import FaceForensics, load_dataset
-from stf_mamba.datasets.faceforensics import SHARED_YOUTUBE_SOURCES
-from stf_mamba.errors import DatasetError, UsageError
+from stf_mamba.core.errors import DatasetError, UsageError
+from stf_mamba.datasets import load_dataset
+from stf_mamba.datasets.faceforensics import SHARED_YOUTUBE_SOURCES, FaceForensics
 
 
 def touch(root: Path, *names: str) -> Path:

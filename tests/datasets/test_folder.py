@@ -2,8 +2,9 @@
 
 import pytest
 
-from stf_mamba.datasets import CsvList, Folder, load_dataset
-from stf_mamba.errors import DatasetError
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.datasets import load_dataset
+from stf_mamba.datasets.folder import CsvList, Folder
 
 
 @pytest.fixture

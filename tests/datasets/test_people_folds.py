@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given, reject, settings
 from hypothesis import strategies as st
 
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import require_disjoint
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import FAKE, REAL, VideoRecord
 
 
 def record(name, label, *people):

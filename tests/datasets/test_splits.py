@@ -8,16 +8,10 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from stf_mamba.datasets import FaceForensics
-from stf_mamba.datasets.splits import (
-    Split,
-    audit,
-    grouped_folds,
-    identity_components,
-    identity_disjoint_split,
-)
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import VideoRecord
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.records import VideoRecord
+from stf_mamba.datasets.faceforensics import FaceForensics
+from stf_mamba.datasets.splits import Split, audit, grouped_folds, identity_components, identity_disjoint_split
 
 
 def video(name, *people):

@@ -11,7 +11,7 @@ from terminal import partial_files, stf
 import media
 from conftest import CLIP_OPTIONS, RECIPE
 from stf_mamba.clipstore import ClipStore
-from stf_mamba.records import Outcome, Verdict
+from stf_mamba.core.records import Outcome, Verdict
 
 TRUNCATED_TO = 0.85
 

@@ -3,11 +3,11 @@
 import json
 from dataclasses import replace
 
+from stf_mamba.core.recipe import PhaseRecipe
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.datasets.miniature import MiniatureSettings
 from stf_mamba.demo import demo_recipe, run_demo
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import PhaseRecipe
 
 
 def test_demo_leaves_what_it_promises(tmp_path, capsys):

@@ -10,10 +10,10 @@ from dataclasses import replace
 from terminal import partial_files, stf
 
 from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.core.records import Outcome, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.evaluation import evaluate
 from stf_mamba.predictions import Predictions
-from stf_mamba.records import Outcome, Verdict
 from stf_mamba.runs import Run
 
 

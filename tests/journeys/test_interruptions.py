@@ -21,7 +21,7 @@ from terminal import (
 )
 
 from stf_mamba.clipstore import ClipStore
-from stf_mamba.errors import ClipStoreError
+from stf_mamba.core.errors import ClipStoreError
 
 FILLER_BYTES = 54_000_000
 DISK_BYTES = 68_000_000  # leaves room for three of the twelve videos: each has three clips of 1.2 MB

@@ -7,7 +7,7 @@ import pytest
 
 from stf_mamba import preparation
 from stf_mamba.clipstore import ClipStore
-from stf_mamba.datasets import FaceForensics
+from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.preparation import prepare
 
 

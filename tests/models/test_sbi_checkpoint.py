@@ -10,7 +10,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stf_mamba.errors import WeightsError
+from stf_mamba.core.errors import WeightsError
 from stf_mamba.models.cnn_encoders import CnnEncoder
 from stf_mamba.models.sbi_checkpoint import load_sbi_checkpoint
 from stf_mamba.models.weights import save_state_dict

@@ -4,7 +4,7 @@ import pytest
 import torch
 from safetensors.torch import save_file
 
-from stf_mamba.errors import WeightsError
+from stf_mamba.core.errors import WeightsError
 from stf_mamba.models.cnn_encoders import CnnEncoder
 from stf_mamba.models.encoders import VitEncoder
 from stf_mamba.models.torchvision_shim import import_timm

@@ -150,7 +150,7 @@ def test_results_fit_together(name):
 
 @pytest.mark.parametrize("name", SIGNALS)
 def test_a_face_outside_the_frames_has_no_value(name):
-    from stf_mamba.signals import UndefinedSignalError
+    from stf_mamba.signals.result import UndefinedSignalError
 
     frames, points = clean(np.random.default_rng(0))
     with pytest.raises(UndefinedSignalError, match="0 pixels"):

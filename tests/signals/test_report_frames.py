@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from media import numbered_frames, read_number, write_video
-from stf_mamba.errors import VideoError
+from stf_mamba.core.errors import VideoError
 from stf_mamba.signals.report_protocol import report_frames
 
 

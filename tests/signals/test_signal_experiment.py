@@ -9,10 +9,10 @@ from planted_clips import FRAMES, as_frames, still
 
 from media import write_video
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
-from stf_mamba.errors import RunError
+from stf_mamba.core.errors import RunError
+from stf_mamba.core.records import Clip, Face, FaceTrack, VideoRecord
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.faces import ALIGNED_LANDMARKS_PX, FaceSettings
-from stf_mamba.records import Clip, Face, FaceTrack, VideoRecord
-from stf_mamba.seeds import derive_seed
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals import experiment as experiment_module
 from stf_mamba.signals.experiment import clip_landmarks, measure_signals

@@ -4,7 +4,8 @@ import pytest
 
 from fabricated_study import fabricated_study
 from stf_mamba.study import claim_rules
-from stf_mamba.study.claims import ClaimVerdict, judge_claims, smoothed_minimum
+from stf_mamba.study.claim_rules import ClaimVerdict
+from stf_mamba.study.claims import judge_claims, smoothed_minimum
 from stf_mamba.study.comparisons import compare_rows
 
 B0, B4, BIGRU = "frame-efficientnet-b0", "frame-efficientnet-b4", "bigru-efficientnet-b0"

@@ -11,8 +11,8 @@ import pytest
 from face_clips import still_clip
 from media import write_video
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.core.records import Face, FaceTrack, VideoRecord
 from stf_mamba.faces import ALIGNED_LANDMARKS_PX, FaceSettings, cut_clips
-from stf_mamba.records import Face, FaceTrack, VideoRecord
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
 from stf_mamba.study.compression import bits_per_pixel, compression_findings, compression_series
 from stf_mamba.video import FrameStream, probe

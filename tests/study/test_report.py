@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from fabricated_study import fabricated_study
 from stf_mamba import cli_report
-from stf_mamba.errors import StfError, UsageError
+from stf_mamba.core.errors import StfError, UsageError
 from stf_mamba.study.cells import Table
 from stf_mamba.study.report import GENERATED_WARNING, Report, write_report
 from stf_mamba.study.report_docx import write_docx

@@ -4,11 +4,11 @@ import dataclasses
 
 import pytest
 
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.recipe import OptimiserRecipe, Recipe
+from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.datasets.splits import audit, require_disjoint
-from stf_mamba.errors import DatasetError
-from stf_mamba.recipe import OptimiserRecipe, Recipe
-from stf_mamba.records import VideoRecord
 from stf_mamba.study.report_way import report_recipe, report_split
 from stf_mamba.study.rows import ROWS
 

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry
-from stf_mamba.records import VideoRecord
+from stf_mamba.core.records import VideoRecord
 from stf_mamba.signals import SIGNALS
 from stf_mamba.study.results import _load_signals
 from stf_mamba.study.signal_runs import run_compression, run_signals

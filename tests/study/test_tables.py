@@ -8,19 +8,17 @@ import study_stubs
 
 from fabricated_study import fabricated_study
 from stf_mamba.study.cells import Table, column_shares, p_value, quantity, signed, study_labels, with_interval
+from stf_mamba.study.comparison_tables import comparisons_table, protocols_table, variations_table
 from stf_mamba.study.results import Study
 from stf_mamba.study.rows import ROWS
 from stf_mamba.study.signal_tests import SignalTests
 from stf_mamba.study.tables import (
     backbones_table,
     capacity_table,
-    comparisons_table,
     complete_table,
-    protocols_table,
     setup_table,
     study_tables,
     temporal_table,
-    variations_table,
 )
 
 

@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.celebdf import CelebDF, Part
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.folder import CsvList, Folder
 from stf_mamba.datasets.listing import Dataset
-from stf_mamba.errors import UsageError
-from stf_mamba.records import VideoRecord
 
 DATASETS: dict[str, type[FaceForensics] | type[CelebDF] | type[Folder] | type[CsvList]] = {
     FaceForensics.name: FaceForensics,

@@ -12,17 +12,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
-from stf_mamba.datasets.listing import (
-    child_folder,
-    first_few,
-    layout_error,
-    name_error,
-    require_root,
-    sorted_unique,
-    videos_in,
-)
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import FAKE, REAL, VideoRecord
+from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
+from stf_mamba.datasets.listing import child_folder, layout_error, name_error, require_root, sorted_unique, videos_in
 
 Part = Literal["test", "all"]
 

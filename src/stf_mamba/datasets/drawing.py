@@ -16,7 +16,7 @@ import numpy.typing as npt
 from scipy.interpolate import make_interp_spline
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, UInt8Array
 
 Points = npt.NDArray[np.float64]
 

@@ -10,8 +10,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import replace
 from pathlib import Path
 
-from stf_mamba.errors import UsageError
-from stf_mamba.records import VideoRecord
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.records import VideoRecord
 
 DRAWN_PREFIX = "miniature-"
 MARK_NAME = "DRAWN.txt"

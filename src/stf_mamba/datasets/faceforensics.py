@@ -11,17 +11,9 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stf_mamba.datasets.listing import (
-    child_folder,
-    first_few,
-    layout_error,
-    name_error,
-    require_root,
-    sorted_unique,
-    videos_in,
-)
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import FAKE, REAL, VideoRecord
+from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
+from stf_mamba.datasets.listing import child_folder, layout_error, name_error, require_root, sorted_unique, videos_in
 
 METHODS = ("Deepfakes", "Face2Face", "FaceSwap", "NeuralTextures", "FaceShifter", "DeepFakeDetection")
 ACTORS_METHOD = "DeepFakeDetection"

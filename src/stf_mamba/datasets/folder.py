@@ -8,9 +8,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from stf_mamba.datasets.listing import child_folder, first_few, layout_error, require_root, sorted_unique, videos_in
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import FAKE, REAL, VideoRecord
+from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
+from stf_mamba.datasets.listing import child_folder, layout_error, require_root, sorted_unique, videos_in
 
 _LABELS = {"0": REAL, "real": REAL, "1": FAKE, "fake": FAKE}
 _COLUMNS = ("path", "label", "identity", "method")

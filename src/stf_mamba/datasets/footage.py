@@ -23,7 +23,7 @@ from stf_mamba.datasets.portrait import Head, Pose
 from stf_mamba.datasets.traits import draw_traits
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, UInt8Array
 
     Series = npt.NDArray[np.float64]
 

@@ -8,14 +8,13 @@ from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
+from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.drawn import with_drawn_marked
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import VideoRecord
 
 VIDEO_SUFFIXES = frozenset(
     {".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm"}
 )
-_SHOWN = 5
 
 
 class Dataset(Protocol):
@@ -114,10 +113,3 @@ def contents(folder: Path) -> str:
     if not entries:
         return "nothing"
     return first_few(entry.name + ("/" if entry.is_dir() else "") for entry in entries)
-
-
-def first_few(values: Iterable[str], shown: int = _SHOWN) -> str:
-    """The first values, and how many more there are."""
-    everything = list(values)
-    rest = len(everything) - shown
-    return ", ".join(everything[:shown]) + (f" and {rest} more" if rest > 0 else "")

@@ -20,14 +20,14 @@ from typing import TYPE_CHECKING, Any, Self
 import av
 import av.error
 
-from stf_mamba.atomic import write_text_atomically
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.files import write_text_atomically
+from stf_mamba.core.records import JsonRecord
 from stf_mamba.datasets.drawn import MARK_NAME, SETTINGS_NAME, UNFINISHED_NAME
 from stf_mamba.datasets.footage import Swap, SwapErrors, Take, named_generator
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import JsonRecord
 
 if TYPE_CHECKING:
-    from stf_mamba.records import UInt8Array
+    from stf_mamba.core.records import UInt8Array
 
 # Larger than most real methods' errors, so that a small model finds them in minutes; FaceSwap, the oldest of the
 # three, fails most and FaceShifter least.

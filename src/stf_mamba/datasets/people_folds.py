@@ -15,10 +15,10 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.datasets.splits import KNOWN_SHARED_SOURCES, Split, records_by_id
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import FAKE, REAL, VideoRecord
-from stf_mamba.seeds import derive_seed
 
 _SEARCHES = 2
 _STEPS_PER_UNIT = 150

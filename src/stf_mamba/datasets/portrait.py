@@ -44,7 +44,7 @@ from stf_mamba.datasets.drawing import (
 from stf_mamba.datasets.traits import Traits
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, UInt8Array
 
 MOUTH_Y = 0.80
 

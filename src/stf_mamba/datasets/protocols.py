@@ -11,12 +11,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal, get_args
 
+from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.records import REAL, VideoRecord
 from stf_mamba.datasets.drawn import DRAWN_PREFIX
 from stf_mamba.datasets.faceforensics import ACTORS_METHOD
-from stf_mamba.datasets.listing import first_few
 from stf_mamba.datasets.splits import Split, linked_videos, records_by_id
-from stf_mamba.errors import DatasetError
-from stf_mamba.records import REAL, VideoRecord
 
 Variant = Literal["correct", "report"]
 

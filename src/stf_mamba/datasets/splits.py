@@ -18,10 +18,9 @@ from typing import NamedTuple, Self
 
 from pydantic import ValidationError
 
+from stf_mamba.core.errors import DatasetError, LeakError, first_few
+from stf_mamba.core.records import FAKE, REAL, JsonRecord, VideoRecord
 from stf_mamba.datasets.faceforensics import SHARED_YOUTUBE_SOURCES
-from stf_mamba.datasets.listing import first_few
-from stf_mamba.errors import DatasetError, LeakError
-from stf_mamba.records import FAKE, REAL, JsonRecord, VideoRecord
 
 PARTS = ("train", "validation", "test")
 

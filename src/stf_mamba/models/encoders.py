@@ -13,12 +13,12 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from stf_mamba.core.recipe import EncoderRecipe
 from stf_mamba.models.cnn_encoders import CNN_ENCODERS, CnnEncoder
 from stf_mamba.models.frame_encoder import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, FrameEncoder
 from stf_mamba.models.last_block import cls_only_block
 from stf_mamba.models.relations import RELATIONS, relation_weights, zone_weights
 from stf_mamba.models.tiles import enlarged_tiles, joined_patches
-from stf_mamba.recipe import EncoderRecipe
 
 Token = Literal["cls", "patches", "both", "zones", "relations"]
 TOKENS = get_args(Token)

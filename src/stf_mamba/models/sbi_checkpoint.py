@@ -12,7 +12,7 @@ import os
 import torch
 from torch import nn
 
-from stf_mamba.errors import WeightsError
+from stf_mamba.core.errors import WeightsError
 from stf_mamba.models.cnn_encoders import CnnEncoder
 from stf_mamba.models.detector import ClipDetector, TemporalStack
 from stf_mamba.models.efficientnet_keys import to_timm_efficientnet

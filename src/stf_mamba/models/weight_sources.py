@@ -7,7 +7,7 @@ import re
 from importlib.metadata import PackageNotFoundError, files
 from pathlib import Path
 
-from stf_mamba.errors import WeightsError
+from stf_mamba.core.errors import WeightsError
 
 HUB_SCHEME = "hf:"
 PACKAGE_SCHEME = "package:"

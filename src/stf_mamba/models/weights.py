@@ -12,8 +12,8 @@ from safetensors import SafetensorError
 from safetensors.torch import load_file, save
 from torch import Tensor, nn
 
-from stf_mamba.atomic import write_bytes_atomically
-from stf_mamba.errors import WeightsError
+from stf_mamba.core.errors import WeightsError
+from stf_mamba.core.files import write_bytes_atomically
 from stf_mamba.models.efficientnet_keys import is_efficientnet_pytorch, to_timm_efficientnet
 from stf_mamba.models.encoders import ENCODERS, VIT_ENCODERS, VitEncoder
 from stf_mamba.models.frame_encoder import FrameEncoder

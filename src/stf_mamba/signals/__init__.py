@@ -18,7 +18,7 @@ from stf_mamba.signals.srm import noise_sharpness, report_noise_sharpness
 from stf_mamba.signals.wavelet import report_wavelet_flicker, wavelet_flicker
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float64Array, UInt8Array
+    from stf_mamba.core.records import Float64Array, UInt8Array
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ from stf_mamba.signals.face_region import face_depth, require_region
 from stf_mamba.signals.result import SignalResult, UndefinedSignalError, luma, masked, require_clip
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array
     from stf_mamba.signals.face_region import BoolArray
 
 # Rows: Cb, Cr from red, green, blue. Source: ITU-R BT.601, section 2.5.2.

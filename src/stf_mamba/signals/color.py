@@ -16,7 +16,7 @@ from stf_mamba.signals.result import SignalResult, masked, require_clip
 if TYPE_CHECKING:
     import numpy.typing as npt
 
-    from stf_mamba.records import Float64Array, UInt8Array
+    from stf_mamba.core.records import Float64Array, UInt8Array
 
 LEVELS = 256
 

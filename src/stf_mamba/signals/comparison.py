@@ -11,9 +11,9 @@ from typing import Literal
 import numpy as np
 
 from stf_mamba.auc_statistics import bootstrap, people_weights, percentile_interval
+from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.metrics import CONFIDENCE, RESAMPLES, area_under_roc
-from stf_mamba.records import FAKE, REAL, Float64Array, JsonRecord
-from stf_mamba.seeds import derive_seed
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.table import SignalRow, SignalTable
 from stf_mamba.statistics import (

@@ -12,9 +12,9 @@ from typing import Literal
 import numpy as np
 
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredClip, StoredVideo
-from stf_mamba.errors import RunError, VideoError
+from stf_mamba.core.errors import RunError, VideoError
+from stf_mamba.core.records import Float64Array, UInt8Array, VideoRecord
 from stf_mamba.faces import CropPath
-from stf_mamba.records import Float64Array, UInt8Array, VideoRecord
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.report_protocol import report_frames
 from stf_mamba.signals.result import SignalResult, UndefinedSignalError

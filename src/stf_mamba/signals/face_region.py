@@ -20,7 +20,7 @@ from stf_mamba.face_masks import (
 from stf_mamba.signals.result import UndefinedSignalError
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array
+    from stf_mamba.core.records import Float32Array, Float64Array
 
     BoolArray = np.ndarray[tuple[int, ...], np.dtype[np.bool_]]
 

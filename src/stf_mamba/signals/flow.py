@@ -16,7 +16,7 @@ from stf_mamba.signals.report_protocol import fixed_rectangle
 from stf_mamba.signals.result import SignalResult, masked, require_clip
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array
 
 RECTANGLE_BORDER = 0.1  # of the rectangle's side, in the report's way
 

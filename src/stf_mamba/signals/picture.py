@@ -7,14 +7,15 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from stf_mamba.plots import BLUE, GREY, ORANGE
-from stf_mamba.signals import SIGNALS, SignalResult
+from stf_mamba.core.plotting import BLUE, GREY, ORANGE
+from stf_mamba.signals import SIGNALS
+from stf_mamba.signals.result import SignalResult
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stf_mamba.records import UInt8Array
+    from stf_mamba.core.records import UInt8Array
 
 COLUMNS = 4  # frames shown
 HIGHEST_PERCENTILE = 99  # of a map's values, at which its colours end

@@ -12,11 +12,11 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
-from stf_mamba.errors import VideoError
+from stf_mamba.core.errors import VideoError
 from stf_mamba.video import FrameStream, frames_at, uniform_times
 
 if TYPE_CHECKING:
-    from stf_mamba.records import UInt8Array
+    from stf_mamba.core.records import UInt8Array
 
 REPORT_FRAMES = 32
 CROP_SIDE_PX = 224

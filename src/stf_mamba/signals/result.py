@@ -7,10 +7,10 @@ from typing import TYPE_CHECKING, cast
 
 import numpy as np
 
-from stf_mamba.errors import StfError
+from stf_mamba.core.errors import StfError
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array
 
 # Weights of red, green and blue. Source: ITU-R BT.601, section 2.5.1.
 LUMA_WEIGHTS = np.array([0.299, 0.587, 0.114], np.float32)

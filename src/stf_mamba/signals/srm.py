@@ -14,7 +14,7 @@ from stf_mamba.signals.face_region import RING_PX, face_depth, require_region
 from stf_mamba.signals.result import SignalResult, UndefinedSignalError, luma, masked, require_clip
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array
     from stf_mamba.signals.face_region import BoolArray
 
 COMPASS = ("e", "ne", "n", "nw", "w", "sw", "s", "se")

@@ -14,7 +14,7 @@ from stf_mamba.signals.face_region import face_depth, require_region
 from stf_mamba.signals.result import SignalResult, luma, masked, require_clip
 
 if TYPE_CHECKING:
-    from stf_mamba.records import Float32Array, Float64Array, UInt8Array
+    from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array
 
 # Two taps long: a coefficient is about two neighbouring frames and no others, and needs no frame beyond the clip.
 WAVELET = "haar"

@@ -5,10 +5,10 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
 
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe
 from stf_mamba.models.cnn_encoders import CNN_ENCODERS
 from stf_mamba.models.encoders import ENCODERS, VIT_ENCODERS
-from stf_mamba.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe
 from stf_mamba.study.rows import StudyRow
 
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from stf_mamba.records import JsonRecord
+from stf_mamba.core.records import JsonRecord
 from stf_mamba.study import claim_rules as rules
 from stf_mamba.study.claim_rules import ClaimVerdict, Judgement
 from stf_mamba.study.comparisons import RowComparison, compare_rows
@@ -251,9 +251,9 @@ def _smoothing() -> Judgement:
 def _trainable() -> Judgement:
     import torch
 
+    from stf_mamba.core.recipe import EncoderRecipe
     from stf_mamba.models.detector import count_parameters
     from stf_mamba.models.encoders import build_encoder
-    from stf_mamba.recipe import EncoderRecipe
 
     with torch.device("meta"):
         encoder = build_encoder(EncoderRecipe("dinov2_vitb14", 2))

@@ -10,12 +10,12 @@ import numpy as np
 from scipy import stats
 
 from stf_mamba.auc_statistics import BootstrapDifference, cluster_weights, delong_test, paired_bootstrap
+from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.crossvalidation_figures import compare
 from stf_mamba.metrics import RESAMPLES, area_under_roc, arrays, identity_clusters
 from stf_mamba.out_of_fold import CrossValidation
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import FAKE, REAL, Float64Array, JsonRecord
-from stf_mamba.seeds import derive_seed
 from stf_mamba.statistics import ALPHA, holm, normal_quantile
 from stf_mamba.study.results import FinishedRow, Study
 from stf_mamba.study.rows import BASELINE, REFERENCE, ROWS

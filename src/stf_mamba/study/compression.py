@@ -13,11 +13,11 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from stf_mamba.atomic import partial_path, remove_leftovers, write_text_atomically
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredVideo
-from stf_mamba.errors import RunError, VideoError
+from stf_mamba.core.errors import RunError, VideoError
+from stf_mamba.core.files import partial_path, remove_leftovers, write_text_atomically
+from stf_mamba.core.records import JsonRecord
 from stf_mamba.metrics import CONFIDENCE
-from stf_mamba.records import JsonRecord
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.comparison import SignalStatistics, differences_by_real, signal_statistics
 from stf_mamba.signals.experiment import (
@@ -34,7 +34,7 @@ from stf_mamba.signals.table import SignalRow, SignalTable
 from stf_mamba.statistics import ALPHA, holm, signed_rank_test
 
 if TYPE_CHECKING:
-    from stf_mamba.records import UInt8Array
+    from stf_mamba.core.records import UInt8Array
 
 CRFS = (23, 40)
 SOURCE_LEVEL = "source"

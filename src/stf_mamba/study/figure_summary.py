@@ -7,7 +7,7 @@ from collections import Counter
 from collections.abc import Sequence
 from typing import TYPE_CHECKING, Protocol
 
-from stf_mamba.plots import GREEN, GREY, ORANGE
+from stf_mamba.core.plotting import GREEN, GREY, ORANGE
 from stf_mamba.study.figure_capacity import KIND_COLOURS, draw_scatter
 from stf_mamba.study.figure_parts import (
     HATCH,

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from stf_mamba.plots import GREY, ORANGE
+from stf_mamba.core.plotting import GREY, ORANGE
 from stf_mamba.study.figure_parts import curve, draw_bars, draw_curves, empty_panel, legend_below, new_figure
 from stf_mamba.study.results import Study
 from stf_mamba.study.rows import BASELINE

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stf_mamba.atomic import write_bytes_atomically
+from stf_mamba.core.files import write_bytes_atomically
 from stf_mamba.study.claims import Claim, judge_claims
 from stf_mamba.study.figure_backbones import plot_backbones
 from stf_mamba.study.figure_capacity import plot_capacity

@@ -7,8 +7,8 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from stf_mamba.core.records import Outcome
 from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.records import Outcome
 
 if TYPE_CHECKING:
     import torch

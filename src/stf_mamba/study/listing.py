@@ -7,9 +7,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stf_mamba.clipstore import ClipStore
+from stf_mamba.core.errors import StfError
+from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.protocols import REPORT_TEST, REPORT_TRAIN, REPORT_VALIDATION
-from stf_mamba.errors import StfError
-from stf_mamba.recipe import Recipe
 from stf_mamba.signals.table import SignalTable
 from stf_mamba.study.budgets import Budget, planned_recipe
 from stf_mamba.study.miniature_data import SETTINGS as MINIATURE

@@ -7,7 +7,8 @@ from pathlib import Path
 from typing import NamedTuple
 
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
-from stf_mamba.datasets import CelebDF, FaceForensics
+from stf_mamba.datasets.celebdf import CelebDF
+from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.miniature import MiniatureSettings, make_miniature
 from stf_mamba.preparation import manifest_name, prepare
 

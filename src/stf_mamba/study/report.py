@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stf_mamba.errors import UsageError
+from stf_mamba.core.errors import UsageError
 from stf_mamba.study.cells import Table, study_labels
 from stf_mamba.study.comparison_tables import compared_rows
 from stf_mamba.study.results import Study, StudySettings

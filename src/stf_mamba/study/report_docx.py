@@ -9,8 +9,8 @@ from io import BytesIO
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stf_mamba.atomic import write_bytes_atomically
-from stf_mamba.errors import StfError
+from stf_mamba.core.errors import StfError
+from stf_mamba.core.files import write_bytes_atomically
 from stf_mamba.study.cells import Table, column_shares
 
 if TYPE_CHECKING:

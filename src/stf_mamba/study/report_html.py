@@ -8,7 +8,7 @@ import re
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stf_mamba.atomic import write_text_atomically
+from stf_mamba.core.files import write_text_atomically
 
 if TYPE_CHECKING:
     from markupsafe import Markup

@@ -6,7 +6,7 @@ import os
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from stf_mamba.atomic import write_text_atomically
+from stf_mamba.core.files import write_text_atomically
 from stf_mamba.study.cells import Table, column_shares
 
 if TYPE_CHECKING:

@@ -6,11 +6,11 @@ import hashlib
 from collections.abc import Iterable
 from dataclasses import replace
 
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.recipe import Recipe
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.protocols import REPORT_TRAIN, REPORT_VALIDATION
 from stf_mamba.datasets.splits import Split, records_by_id
-from stf_mamba.errors import DatasetError
-from stf_mamba.recipe import Recipe
-from stf_mamba.records import FAKE, REAL, VideoRecord
 from stf_mamba.study.rows import StudyRow
 
 REPORT_FRAMES = 4  # of a video, in Experiments 2 and 3

@@ -22,12 +22,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from stf_mamba.errors import RunError
+from stf_mamba.core.errors import RunError
+from stf_mamba.core.recipe import Recipe
+from stf_mamba.core.records import JsonRecord
 from stf_mamba.metrics import Estimate
 from stf_mamba.out_of_fold import CrossValidation, Grouping
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import Recipe
-from stf_mamba.records import JsonRecord
 from stf_mamba.signals.table import SignalTable
 from stf_mamba.study.rows import ROWS, StudyRow
 

@@ -7,8 +7,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Literal
 
-from stf_mamba.errors import UsageError
-from stf_mamba.recipe import Recipe
+from stf_mamba.core.errors import UsageError
+from stf_mamba.core.recipe import Recipe
 
 # How an encoder was pretrained, in the words of the report's tables.
 Backbone = Literal["supervised CNN", "self-supervised ViT"]

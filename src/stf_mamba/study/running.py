@@ -12,20 +12,21 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stf_mamba.atomic import write_text_atomically
 from stf_mamba.cached_items import CachePlace
 from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.core.environment import choose_device, versions
+from stf_mamba.core.errors import RecipeError, RunError, UsageError, WeightsError
+from stf_mamba.core.files import sha256_of, write_text_atomically
+from stf_mamba.core.recipe import Recipe
 from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
-from stf_mamba.errors import RecipeError, RunError, UsageError, WeightsError
-from stf_mamba.evaluation import Part, entries_of_part, evaluate, protocol_stamp, versions
+from stf_mamba.evaluation import Part, entries_of_part, evaluate, protocol_stamp
 from stf_mamba.metrics import auc
 from stf_mamba.models.cnn_encoders import CNN_ENCODERS
 from stf_mamba.models.encoders import ENCODERS
 from stf_mamba.out_of_fold import Grouping
 from stf_mamba.predictions import Predictions
-from stf_mamba.recipe import Recipe
-from stf_mamba.runs import Run, choose_device
+from stf_mamba.runs import Run
 from stf_mamba.study.budgets import Budget, block_count, planned_recipe
 from stf_mamba.study.frame_level import predict_frames
 from stf_mamba.study.report_way import REPORT_VALIDATION_FRACTION, report_recipe, report_split
@@ -34,7 +35,6 @@ from stf_mamba.study.rows import ROWS, StudyRow
 from stf_mamba.study.seed_means import mean_auc
 from stf_mamba.training import train
 from stf_mamba.training_reports import Watcher
-from stf_mamba.video import sha256_of
 
 VALIDATION_PART, TEST_PART = 0.2, 0.2
 FINISHED, READY, UNFINISHED = "finished", "ready", "unfinished"

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 import numpy as np
 
 from stf_mamba.auc_statistics import bootstrap, cluster_weights, percentile_interval
+from stf_mamba.core.records import Float64Array
+from stf_mamba.core.seeds import derive_seed
 from stf_mamba.metrics import (
     CONFIDENCE,
     MIN_CLUSTERS,
@@ -18,8 +20,6 @@ from stf_mamba.metrics import (
     identity_clusters,
 )
 from stf_mamba.predictions import Predictions
-from stf_mamba.records import Float64Array
-from stf_mamba.seeds import derive_seed
 
 
 def mean_auc(predictions: Sequence[Predictions], resamples: int = RESAMPLES) -> Estimate:

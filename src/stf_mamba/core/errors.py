@@ -4,6 +4,8 @@ Every message names what was seen, what was expected, and the next step. Wrong a
 ``ValueError``; our own invariants are ``assert``.
 """
 
+from collections.abc import Iterable
+
 
 class StfError(Exception):
     """Root of every error that STF-Mamba raises about the world outside the program.
@@ -49,3 +51,13 @@ class WeightsError(StfError):
 
 class RunError(StfError):
     """A run folder is missing something, unreadable, or does not fit what is asked of it."""
+
+
+_SHOWN = 5
+
+
+def first_few(values: Iterable[str], shown: int = _SHOWN) -> str:
+    """The first values, and how many more there are."""
+    everything = list(values)
+    rest = len(everything) - shown
+    return ", ".join(everything[:shown]) + (f" and {rest} more" if rest > 0 else "")

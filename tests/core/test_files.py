@@ -5,7 +5,7 @@ import socket
 
 import pytest
 
-from stf_mamba.atomic import partial_path, remove_leftovers, write_text_atomically
+from stf_mamba.core.files import partial_path, remove_leftovers, write_text_atomically
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):

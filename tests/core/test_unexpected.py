@@ -13,9 +13,9 @@ from stf_mamba import preparation
 from stf_mamba.cli_detection import detect
 from stf_mamba.cli_signals import signals as signals_verb
 from stf_mamba.clipstore import ClipSettings, ClipStore
-from stf_mamba.errors import ClipStoreError, WeightsError
+from stf_mamba.core.errors import ClipStoreError, WeightsError
+from stf_mamba.core.records import Outcome, VideoRecord
 from stf_mamba.preparation import prepare
-from stf_mamba.records import Outcome, VideoRecord
 
 RECIPE = """
 [encoder]

@@ -6,12 +6,20 @@ is gone left behind can therefore be told from what another one is writing right
 
 from __future__ import annotations
 
+import hashlib
 import os
 import shutil
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stf_mamba.core.errors import VideoError
+
+if TYPE_CHECKING:
+    import os
+
 
 SUFFIX = ".partial"
 
@@ -77,3 +85,16 @@ def _is_running(process_id: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+def sha256_of(path: str | os.PathLike[str]) -> str:
+    """The file's SHA-256 in hexadecimal, read in pieces.
+
+    Raises:
+        VideoError: the file is missing or cannot be read.
+    """
+    try:
+        with Path(path).open("rb") as file:
+            return hashlib.file_digest(file, "sha256").hexdigest()
+    except OSError as error:
+        raise VideoError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error

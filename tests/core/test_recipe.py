@@ -5,10 +5,10 @@ from pathlib import Path
 
 import pytest
 
-from stf_mamba.errors import RecipeError
-from stf_mamba.recipe import PhaseRecipe, Recipe
+from stf_mamba.core.errors import RecipeError
+from stf_mamba.core.recipe import PhaseRecipe, Recipe
 
-RECIPES = sorted((Path(__file__).parents[1] / "recipes").glob("*.toml"))
+RECIPES = sorted((Path(__file__).parents[2] / "recipes").glob("*.toml"))
 
 
 def test_defaults_are_the_reports():

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from stf_mamba.atomic import write_text_atomically
+from stf_mamba.core.files import write_text_atomically
 
 if TYPE_CHECKING:
     import numpy as np

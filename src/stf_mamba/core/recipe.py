@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
-from stf_mamba.atomic import write_text_atomically
-from stf_mamba.errors import RecipeError
-from stf_mamba.records import JsonRecord
+from stf_mamba.core.errors import RecipeError
+from stf_mamba.core.files import write_text_atomically
+from stf_mamba.core.records import JsonRecord
 
 
 @dataclass(frozen=True)

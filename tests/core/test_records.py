@@ -8,15 +8,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from stf_mamba.records import (
-    ClipScore,
-    DroppedTrack,
-    Face,
-    Outcome,
-    TrackScore,
-    Verdict,
-    VideoRecord,
-)
+from stf_mamba.core.records import ClipScore, DroppedTrack, Face, Outcome, TrackScore, Verdict, VideoRecord
 
 FACE = Face(0.5, (1.0, 2.0, 31.0, 52.0), ((1.0, 2.0),) * 5, 0.99)
 

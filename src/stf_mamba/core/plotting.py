@@ -9,13 +9,13 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from stf_mamba.atomic import write_bytes_atomically
+from stf_mamba.core.files import write_bytes_atomically
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
     from matplotlib.figure import Figure
 
-    from stf_mamba.records import TrackScore
+    from stf_mamba.core.records import TrackScore
 
 # Okabe and Ito's colours, which stay apart for colour-blind readers.
 BLUE, ORANGE, GREEN, GREY = "#0072B2", "#D55E00", "#009E73", "#666666"

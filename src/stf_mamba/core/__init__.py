@@ -1,0 +1,1 @@
+"""What everything else speaks: errors, records, recipes, files, seeds, processes."""
