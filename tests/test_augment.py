@@ -11,7 +11,7 @@ from PIL import Image
 
 from stf_mamba.augment import augment_clip
 from stf_mamba.core.recipe import AugmentRecipe
-from stf_mamba.recoding import recode
+from stf_mamba.media.recoding import recode
 
 OFF = {"flip": 0.0, "brightness": 0.0, "contrast": 0.0}
 STEPS = {

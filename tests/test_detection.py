@@ -8,7 +8,6 @@ from fractions import Fraction
 import pytest
 import torch
 
-from media import numbered_frames, write_video
 from stf_mamba.calibration import Calibration
 from stf_mamba.case_report import write_case_report
 from stf_mamba.clipstore import ClipSettings
@@ -19,6 +18,7 @@ from stf_mamba.core.records import Face, Outcome, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.detection import SEEN, UNTRAINED, Detector
 from stf_mamba.models.detector import build_detector
+from video_files import numbered_frames, write_video
 
 RECIPE = Recipe(encoder=EncoderRecipe("vit_miniature", 1), temporal=TemporalRecipe("hydra", 1, 32))
 LANDMARKS = ((70.0, 60.0), (90.0, 60.0), (80.0, 70.0), (72.0, 85.0), (88.0, 85.0))

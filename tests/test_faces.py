@@ -23,7 +23,7 @@ from stf_mamba.faces import (
     find_face_tracks,
     follow_faces,
 )
-from stf_mamba.video import FrameStream
+from stf_mamba.media.frames import FrameStream
 
 SETTINGS = FaceSettings()
 FPS = 25

@@ -17,7 +17,7 @@ from torch import Tensor
 
 from stf_mamba.core.recipe import AugmentRecipe
 from stf_mamba.core.records import UInt8Array
-from stf_mamba.recoding import VideoCodec, recode
+from stf_mamba.media.recoding import VideoCodec, recode
 
 _LUMA = np.array([0.2126, 0.7152, 0.0722])  # ITU-R BT.709-6, item 3.2
 _LEAST_JPEG_LOSS = 100

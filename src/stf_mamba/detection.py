@@ -23,13 +23,13 @@ from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.evaluation import outcome_of
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
 from stf_mamba.faces import cut_clips
+from stf_mamba.media.times import window_spans
 from stf_mamba.models.detector import ClipDetector, build_detector
 from stf_mamba.models.heads import VarianceContentHead, VarianceHead
 from stf_mamba.models.weights import load_encoder_weights
 from stf_mamba.preparation import ClipRequest, find_clips
 from stf_mamba.runs import Run
 from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score
-from stf_mamba.video import window_spans
 
 UNTRAINED = "The model is untrained: its scores say nothing about this video."
 SEEN = "The model was trained or calibrated on this very file: this does not show how it would judge a new one."

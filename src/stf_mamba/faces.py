@@ -24,7 +24,8 @@ from scipy.optimize import linear_sum_assignment
 from stf_mamba.core.errors import VideoError
 from stf_mamba.core.records import Clip, DroppedTrack, Face, FaceTrack, JsonRecord
 from stf_mamba.face_detectors import FaceDetector
-from stf_mamba.video import FrameStream, every
+from stf_mamba.media.frames import FrameStream
+from stf_mamba.media.times import every
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float64Array, UInt8Array

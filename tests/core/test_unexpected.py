@@ -8,7 +8,6 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from media import numbered_frames, write_video
 from stf_mamba import preparation
 from stf_mamba.cli_detection import detect
 from stf_mamba.cli_signals import signals as signals_verb
@@ -16,6 +15,7 @@ from stf_mamba.clipstore import ClipSettings, ClipStore
 from stf_mamba.core.errors import ClipStoreError, WeightsError
 from stf_mamba.core.records import Outcome, VideoRecord
 from stf_mamba.preparation import prepare
+from video_files import numbered_frames, write_video
 
 RECIPE = """
 [encoder]

@@ -8,7 +8,7 @@ import av
 import pytest
 from terminal import partial_files, stf
 
-import media
+import video_files
 from conftest import CLIP_OPTIONS, RECIPE
 from stf_mamba.clipstore import ClipStore
 from stf_mamba.core.records import Outcome, Verdict
@@ -32,14 +32,16 @@ def bad_videos(corpus, tmp_path):
     """A folder with one file of each kind; ``truncated`` still has its index, ``cut-index`` lost it."""
     folder = tmp_path / "bad"
     folder.mkdir()
-    media.text_named_mp4(folder / "text.mp4")
+    video_files.text_named_mp4(folder / "text.mp4")
     (folder / "empty.mp4").touch()
-    media.audio_only(folder / "sound.mp4")
-    media.write_video(folder / "no-face.mp4", media.numbered_frames(40, 320, 240))
-    media.write_video(folder / "matrix.mp4", media.numbered_frames(40, 320, 240), tags=media.ColourTags(matrix=10))
-    media.truncate(shutil.copy(corpus.held_out, folder / "cut-index.mp4"), TRUNCATED_TO)
-    media.truncate(_with_index_first(corpus.held_out, folder / "truncated.mp4"), TRUNCATED_TO)
-    media.corrupt_middle(shutil.copy(corpus.held_out, folder / "corrupt.mp4"), 0.05)
+    video_files.audio_only(folder / "sound.mp4")
+    video_files.write_video(folder / "no-face.mp4", video_files.numbered_frames(40, 320, 240))
+    video_files.write_video(
+        folder / "matrix.mp4", video_files.numbered_frames(40, 320, 240), tags=video_files.ColourTags(matrix=10)
+    )
+    video_files.truncate(shutil.copy(corpus.held_out, folder / "cut-index.mp4"), TRUNCATED_TO)
+    video_files.truncate(_with_index_first(corpus.held_out, folder / "truncated.mp4"), TRUNCATED_TO)
+    video_files.corrupt_middle(shutil.copy(corpus.held_out, folder / "corrupt.mp4"), 0.05)
     return folder
 
 
@@ -104,7 +106,9 @@ def test_a_file_whose_name_is_no_text_ends_nothing(verb, recipe, tmp_path, monke
     (tmp_path / "real").mkdir()
     (tmp_path / "fake").mkdir()
     names = os.fsdecode(b"real/\xff.mp4"), "fake/z.mp4"
-    videos = [media.write_video(tmp_path / name, media.numbered_frames(9, first=len(name))) for name in names]
+    videos = [
+        video_files.write_video(tmp_path / name, video_files.numbered_frames(9, first=len(name))) for name in names
+    ]
     out = tmp_path / "out"
     arguments = {
         "detect": (*videos, "--untrained", "--recipe", recipe),

@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from media import numbered_frames, read_number, write_video
 from stf_mamba.core.errors import VideoError
 from stf_mamba.signals.report_protocol import report_frames
+from video_files import numbered_frames, read_number, write_video
 
 
 def test_frames_are_spread_over_the_whole_video(tmp_path):

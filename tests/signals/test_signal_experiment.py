@@ -7,17 +7,17 @@ import numpy as np
 import pytest
 from planted_clips import FRAMES, as_frames, still
 
-from media import write_video
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.records import Clip, Face, FaceTrack, VideoRecord
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.faces import ALIGNED_LANDMARKS_PX, FaceSettings
+from stf_mamba.media.probing import VideoInfo
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals import experiment as experiment_module
 from stf_mamba.signals.experiment import clip_landmarks, measure_signals
 from stf_mamba.signals.table import SignalTable
-from stf_mamba.video import VideoInfo
+from video_files import write_video
 
 SETTINGS = ClipSettings("none", FaceSettings(size_px=96, margin=1.0), frames=FRAMES, sampling="consecutive")
 TIMES_S = tuple(index / 25 for index in range(FRAMES))

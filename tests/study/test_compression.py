@@ -9,13 +9,14 @@ import numpy as np
 import pytest
 
 from face_clips import still_clip
-from media import write_video
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
 from stf_mamba.core.records import Face, FaceTrack, VideoRecord
 from stf_mamba.faces import ALIGNED_LANDMARKS_PX, FaceSettings, cut_clips
+from stf_mamba.media.frames import FrameStream
+from stf_mamba.media.probing import probe
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
 from stf_mamba.study.compression import bits_per_pixel, compression_findings, compression_series
-from stf_mamba.video import FrameStream, probe
+from video_files import write_video
 
 FRAMES = 6
 SETTINGS = ClipSettings("none", FaceSettings(size_px=96, margin=1.0), frames=FRAMES, sampling="consecutive")

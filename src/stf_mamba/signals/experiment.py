@@ -15,11 +15,11 @@ from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredClip, 
 from stf_mamba.core.errors import RunError, VideoError
 from stf_mamba.core.records import Float64Array, UInt8Array, VideoRecord
 from stf_mamba.faces import CropPath
+from stf_mamba.media.probing import VideoInfo
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.report_protocol import report_frames
 from stf_mamba.signals.result import SignalResult, UndefinedSignalError
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
-from stf_mamba.video import VideoInfo
 
 LIBRARIES = ("numpy", "opencv-python-headless", "PyWavelets", "stf-mamba")
 

@@ -13,7 +13,8 @@ import cv2
 import numpy as np
 
 from stf_mamba.core.errors import VideoError
-from stf_mamba.video import FrameStream, frames_at, uniform_times
+from stf_mamba.media.frames import FrameStream, frames_at
+from stf_mamba.media.times import uniform_times
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import UInt8Array

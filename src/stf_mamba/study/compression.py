@@ -6,7 +6,6 @@ import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from fractions import Fraction
 from itertools import zip_longest
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
@@ -17,6 +16,7 @@ from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredVideo
 from stf_mamba.core.errors import RunError, VideoError
 from stf_mamba.core.files import partial_path, remove_leftovers, write_text_atomically
 from stf_mamba.core.records import JsonRecord
+from stf_mamba.media.encoding import TICK, x264_stream
 from stf_mamba.metrics import CONFIDENCE
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.comparison import SignalStatistics, differences_by_real, signal_statistics
@@ -39,7 +39,6 @@ if TYPE_CHECKING:
 CRFS = (23, 40)
 SOURCE_LEVEL = "source"
 RATES_FILE = "bits-per-pixel.json"
-_TICK = Fraction(1, 90000)
 
 Rates = dict[str, dict[str, float]]
 
@@ -244,9 +243,10 @@ def _encode(source: Path, path: Path, crf: int, last_s: float) -> list[float]:
     """Encode the source up to ``last_s``. Returns the times of the frames, in seconds of the source's clock."""
     import av
 
-    from stf_mamba.decoding import Damage, timed_pictures
-    from stf_mamba.rgb import display_matrix, is_hdr
-    from stf_mamba.video import TIME_TOLERANCE_S, probe
+    from stf_mamba.media.colour import display_matrix, is_hdr
+    from stf_mamba.media.decoding import Damage, timed_pictures
+    from stf_mamba.media.probing import probe
+    from stf_mamba.media.times import TIME_TOLERANCE_S
 
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
@@ -263,10 +263,10 @@ def _encode(source: Path, path: Path, crf: int, last_s: float) -> list[float]:
                     if stream is None:
                         if is_hdr(picture) or display_matrix(picture) != (1, 0, 0, 1):
                             raise VideoError(f"{source}: turned or high dynamic range; only upright SDR is re-encoded")
-                        stream = _x264_stream(container, picture, fps, crf)
+                        stream = x264_stream(container, picture, fps, crf)
                     fresh = picture if picture.format.name == "yuv420p" else picture.reformat(format="yuv420p")
                     fresh.pict_type = 0  # the encoder chooses, not the source's encoder
-                    fresh.pts, fresh.time_base = round((shown.time_s - (times_s or [shown.time_s])[0]) / _TICK), _TICK
+                    fresh.pts, fresh.time_base = round((shown.time_s - (times_s or [shown.time_s])[0]) / TICK), TICK
                     container.mux(stream.encode(fresh))
                     times_s.append(shown.time_s)
                 container.mux(stream.encode())
@@ -277,17 +277,6 @@ def _encode(source: Path, path: Path, crf: int, last_s: float) -> list[float]:
     return times_s
 
 
-def _x264_stream(container: Any, picture: Any, fps: Fraction, crf: int) -> Any:
-    options = {"crf": str(crf), "preset": "medium", "threads": "1", "x264-params": "mbtree=0"}
-    stream = container.add_stream("libx264", rate=fps, options=options)
-    stream.width, stream.height, stream.pix_fmt = picture.width, picture.height, "yuv420p"
-    context = stream.codec_context
-    context.time_base = _TICK
-    context.color_primaries, context.color_trc = picture.color_primaries, picture.color_trc
-    context.colorspace, context.color_range = picture.colorspace, picture.color_range
-    return stream
-
-
 def _crops(
     store: ClipStore, video: StoredVideo, path: Path, times_s: Sequence[float]
 ) -> Iterator[tuple[float, UInt8Array]]:
@@ -295,9 +284,9 @@ def _crops(
 
     Frames are matched by their number, since the copy's clock begins at 0.
     """
-    from stf_mamba.decoding import Damage, timed_pictures
     from stf_mamba.faces import CropPath, crop_face
-    from stf_mamba.rgb import RgbConverter
+    from stf_mamba.media.colour import RgbConverter
+    from stf_mamba.media.decoding import Damage, timed_pictures
 
     clips = prominent_clips(video)
     wanted_s = {time_s for clip in clips for time_s in clip.times_s}

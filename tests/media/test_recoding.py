@@ -10,10 +10,10 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from media import numbered_frames, read_number
-from stf_mamba import recoding
 from stf_mamba.core.errors import UsageError
-from stf_mamba.recoding import encode, recode
+from stf_mamba.media import recoding
+from stf_mamba.media.recoding import encode, recode
+from video_files import numbered_frames, read_number
 
 both_codecs = pytest.mark.parametrize("codec", ["h264", "h265"])
 
@@ -140,7 +140,7 @@ def test_the_same_clip_gives_the_same_bytes(codec, seed, crf, height, width):
 def test_another_process_gives_the_same_and_nothing_is_printed(codec):
     program = (
         "import hashlib, numpy as np\n"
-        "from stf_mamba.recoding import recode\n"
+        "from stf_mamba.media.recoding import recode\n"
         "frames = np.random.default_rng(3).integers(0, 256, (9, 50, 70, 3), dtype=np.uint8)\n"
         f"print(hashlib.sha256(recode(frames, {codec!r}, 27).tobytes()).hexdigest())\n"
     )

@@ -15,7 +15,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from media import (
+from stf_mamba.core.errors import VideoError
+from stf_mamba.core.files import sha256_of
+from stf_mamba.media.frames import FrameStream, frames_at
+from stf_mamba.media.probing import VideoInfo, probe
+from stf_mamba.media.times import consecutive_times, every, uniform_times, window_spans
+from video_files import (
     ColourTags,
     audio_only,
     audio_with_cover,
@@ -27,18 +32,6 @@ from media import (
     truncate,
     write_transparent_gif,
     write_video,
-)
-from stf_mamba.core.errors import VideoError
-from stf_mamba.core.files import sha256_of
-from stf_mamba.video import (
-    FrameStream,
-    VideoInfo,
-    consecutive_times,
-    every,
-    frames_at,
-    probe,
-    uniform_times,
-    window_spans,
 )
 
 
@@ -474,7 +467,7 @@ def test_a_stream_of_which_nothing_decodes_is_refused(tmp_path):
 # The peak of /proc is this program's own; that of getrusage begins with the peak of the process that started it.
 MEMORY_SCRIPT = """
 import sys
-from stf_mamba.video import FrameStream
+from stf_mamba.media.frames import FrameStream
 def peak_kib():
     return int(open("/proc/self/status").read().split("VmHWM:")[1].split()[0])
 kept, at_100 = [], 0

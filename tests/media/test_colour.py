@@ -5,7 +5,7 @@ import math
 import numpy as np
 import pytest
 
-from stf_mamba.rgb import sdr_from_hdr
+from stf_mamba.media.colour import sdr_from_hdr
 
 PQ, HLG = 16, 18
 BT2020_XY = ((0.708, 0.292), (0.170, 0.797), (0.131, 0.046))

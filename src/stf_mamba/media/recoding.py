@@ -12,7 +12,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.records import UInt8Array
-from stf_mamba.rgb import RgbConverter
+from stf_mamba.media.colour import RgbConverter
 
 if TYPE_CHECKING:
     from av.packet import Packet

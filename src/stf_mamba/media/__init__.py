@@ -1,0 +1,1 @@
+"""Video files: what they are, their pictures in time, their colours; encoding and re-encoding."""

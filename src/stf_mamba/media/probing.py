@@ -1,0 +1,156 @@
+"""Facts about a video file, checked against its packets and its first picture."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from fractions import Fraction
+from itertools import pairwise
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from stf_mamba.core.files import sha256_of
+from stf_mamba.core.records import JsonRecord
+from stf_mamba.media.colour import WIDE_GAMUTS, display_matrix, has_alpha, is_hdr
+from stf_mamba.media.decoding import DEFAULT_FPS, PacketScan, nothing_decodes, opened, scan_packets
+
+if TYPE_CHECKING:
+    import os
+
+    import av
+    from av.container import InputContainer
+    from av.video.stream import VideoStream
+
+
+@dataclass(frozen=True)
+class VideoInfo(JsonRecord):
+    """What a file says of its best video stream, checked against its packets and its first picture.
+
+    Attributes:
+        container, codec, pixel_format: libav's names.
+        width_px, height_px: of the upright picture.
+        rotation_deg: counter-clockwise turn that stands the stored picture upright: 0, 90, 180 or 270.
+        fps: average frame rate.
+        duration_s: from the first picture's time to the end of the last.
+        is_hdr: the samples are PQ or HLG.
+        notes: sentences that a reader of a verdict should know.
+    """
+
+    path: Path
+    sha256: str
+    size_bytes: int
+    container: str
+    codec: str
+    pixel_format: str
+    width_px: int
+    height_px: int
+    rotation_deg: int
+    fps: Fraction
+    duration_s: float
+    is_hdr: bool
+    notes: tuple[str, ...]
+
+
+def probe(path: str | os.PathLike[str]) -> VideoInfo:
+    """Facts about a video. Reads the whole file (for hash and packet times), decodes its first picture.
+
+    Raises:
+        VideoError: missing, empty, not a video, sound or cover art only, or no picture can be decoded.
+    """
+    file = Path(path)
+    with opened(file) as (container, stream):
+        scan = scan_packets(container, stream)
+        picture = scan.first_picture
+        if picture is None:
+            raise nothing_decodes(file)
+        fps = _average_rate(stream, scan)
+        matrix = display_matrix(picture)
+        is_turned = matrix[0] == 0
+        return VideoInfo(
+            path=file,
+            sha256=sha256_of(file),
+            size_bytes=file.stat().st_size,
+            container=container.format.name,
+            codec=stream.codec_context.name,
+            pixel_format=picture.format.name,
+            width_px=picture.height if is_turned else picture.width,
+            height_px=picture.width if is_turned else picture.height,
+            rotation_deg=_rotation_deg(matrix),
+            fps=fps,
+            duration_s=_duration_s(scan, fps),
+            is_hdr=is_hdr(picture),
+            notes=(*_picture_notes(picture, stream), *_time_notes(container, stream, scan, fps)),
+        )
+
+
+def _average_rate(stream: VideoStream, scan: PacketScan) -> Fraction:
+    """Frames a second: what the container states, or what its packets show where that differs by more than 2 %."""
+    stated = stream.average_rate or stream.guessed_rate
+    times = scan.times_s
+    if len(times) < 2 or times[-1] == times[0]:
+        return stated or DEFAULT_FPS
+    measured = (len(times) - 1) / (times[-1] - times[0])
+    if stated and abs(measured / stated - 1) <= 0.02:
+        return stated
+    return Fraction(measured).limit_denominator(1001)
+
+
+def _duration_s(scan: PacketScan, fps: Fraction) -> float:
+    if scan.end_s is None:
+        return float(scan.n_frames / fps)
+    return scan.end_s - scan.times_s[0]
+
+
+def _rotation_deg(matrix: tuple[int, int, int, int]) -> int:
+    a, b, _, d = matrix
+    if a:
+        return 0 if d > 0 else 180
+    return 90 if b < 0 else 270
+
+
+def _picture_notes(picture: av.VideoFrame, stream: VideoStream) -> Iterator[str]:
+    bits = max(component.bits for component in picture.format.components)
+    if bits > 8:
+        yield f"Its {bits}-bit samples were converted to 8 bits."
+    if is_hdr(picture):
+        yield "High dynamic range: its pictures were tone-mapped to BT.709 (ITU-R BT.2446-1, method A)."
+    elif picture.color_primaries in WIDE_GAMUTS:
+        yield "Wide-gamut colours were taken as BT.709."
+    if has_alpha(picture):
+        yield "Its pictures can be transparent; transparent areas are shown black."
+    if picture.interlaced_frame:
+        yield "Interlaced: each picture holds two moments, which were not separated."
+    a, b, c, d = display_matrix(picture)
+    if a * d - b * c < 0:
+        yield "The container asks for a mirrored picture; it was mirrored."
+    if stream.sample_aspect_ratio not in (None, 0, 1):
+        yield f"Its pixels are not square ({stream.sample_aspect_ratio}); pictures were analysed without stretching."
+
+
+def _time_notes(container: InputContainer, stream: VideoStream, scan: PacketScan, fps: Fraction) -> Iterator[str]:
+    if scan.n_untimed:
+        yield (
+            f"{scan.n_untimed} of {scan.n_frames} frames carry no presentation time; each was placed one interval "
+            f"of {float(1000 / fps):.1f} ms after its predecessor."
+        )
+    if scan.n_hidden:
+        yield f"An edit list hides {scan.n_hidden} stored frames; they were not analysed."
+    if scan.n_incomplete:
+        yield f"Incomplete packets: {scan.n_incomplete}; the file is cut off, damaged or joined from parts."
+    if scan.n_clock_resets:
+        yield f"Its clock jumps back ({scan.n_clock_resets} times): joined from parts; times were counted on."
+    intervals = [later - earlier for earlier, later in pairwise(scan.times_s)]
+    if intervals:
+        usual = sorted(intervals)[len(intervals) // 2]
+        tick = float(stream.time_base or 0)
+        if max(max(intervals) - usual, usual - min(intervals)) > 0.1 * usual + tick:
+            yield (
+                f"The frame rate varies: frames last from {1000 * min(intervals):.1f} to {1000 * max(intervals):.1f} "
+                f"ms, usually {1000 * usual:.1f} ms."
+            )
+    declared_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
+    if declared_s is None and container.duration:
+        declared_s = container.duration / 1e6
+    seen_s = _duration_s(scan, fps)
+    if declared_s and declared_s - seen_s > max(0.5, float(2 / fps)):
+        yield f"The container declares {declared_s:.2f} s, its pictures last {seen_s:.2f} s."
