@@ -19,7 +19,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 
-from stf_mamba.models.cnn_encoders import CNN_ENCODERS, CnnEncoder
+from stf_mamba.models.encoders.cnn import CNN_ENCODERS, CnnEncoder
 from timing import machine, take_turns
 
 NAMES = ("efficientnet_lite0", "efficientnet_b0", "efficientnet_b4", "resnet50", "xception")

@@ -30,9 +30,9 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, Recipe
-from stf_mamba.models.detector import ClipDetector, build_detector
+from stf_mamba.models.clip_detector import ClipDetector, build_detector
+from stf_mamba.models.encoders.last_block import cls_only_block
 from stf_mamba.models.heads import ClipOutput
-from stf_mamba.models.last_block import cls_only_block
 from stf_mamba.prefix_cache import CacheEntry, PrefixCache, cache_settings
 from stf_mamba.prefix_filling import estimate_bytes, prefix_tokens
 from timing import machine, take_turns

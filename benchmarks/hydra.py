@@ -25,11 +25,11 @@ from torch import Tensor, nn
 
 from published_hydra import PublishedHydra
 from stf_mamba.core.recipe import Recipe
-from stf_mamba.models.detector import build_detector
-from stf_mamba.models.hydra import Hydra
-from stf_mamba.models.mixers import build_mixer
-from stf_mamba.models.scan import DUAL_MAX_LENGTH, scan_chunked, scan_dual
-from stf_mamba.models.torchvision_shim import import_timm
+from stf_mamba.models.clip_detector import build_detector
+from stf_mamba.models.encoders.timm_import import import_timm
+from stf_mamba.models.mixers.hydra import Hydra
+from stf_mamba.models.mixers.registry import build_mixer
+from stf_mamba.models.mixers.scan import DUAL_MAX_LENGTH, scan_chunked, scan_dual
 from timing import machine, take_turns
 
 WIDTH, BATCH, THREADS = 512, 8, 2

@@ -30,8 +30,8 @@ from stf_mamba.core.files import write_text_atomically
 from stf_mamba.core.records import Float64Array, UInt8Array
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split
-from stf_mamba.models.encoders import VIT_ENCODERS, VitEncoder
-from stf_mamba.models.weights import load_encoder_weights
+from stf_mamba.models.encoders.vit import VIT_ENCODERS, VitEncoder
+from stf_mamba.models.weights.loading import load_encoder_weights
 from stf_mamba.progress import progress_bar
 from stf_mamba.scoring import thin, to_tensor
 

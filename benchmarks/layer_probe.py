@@ -28,9 +28,9 @@ from stf_mamba.clipstore import ClipStore, Manifest
 from stf_mamba.core.records import Outcome
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split
-from stf_mamba.models.encoders import VIT_ENCODERS, VitEncoder
-from stf_mamba.models.relations import zone_weights
-from stf_mamba.models.weights import load_encoder_weights
+from stf_mamba.models.encoders.relations import zone_weights
+from stf_mamba.models.encoders.vit import VIT_ENCODERS, VitEncoder
+from stf_mamba.models.weights.loading import load_encoder_weights
 from stf_mamba.predictions import Prediction, Predictions
 from stf_mamba.scoring import thin, to_tensor
 

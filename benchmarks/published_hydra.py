@@ -10,7 +10,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stf_mamba.models.hydra import Hydra
+from stf_mamba.models.mixers.hydra import Hydra
 
 CHUNK = 256
 

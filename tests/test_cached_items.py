@@ -16,8 +16,8 @@ from stf_mamba.core.recipe import (
     Recipe,
     TemporalRecipe,
 )
-from stf_mamba.models.encoders import VitEncoder
-from stf_mamba.models.weights import save_state_dict
+from stf_mamba.models.encoders.vit import VitEncoder
+from stf_mamba.models.weights.loading import save_state_dict
 from stf_mamba.training import train
 from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_store

@@ -17,7 +17,7 @@ from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRec
 from stf_mamba.core.records import Face, Outcome, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.detection import SEEN, UNTRAINED, Detector
-from stf_mamba.models.detector import build_detector
+from stf_mamba.models.clip_detector import build_detector
 from video_files import numbered_frames, write_video
 
 RECIPE = Recipe(encoder=EncoderRecipe("vit_miniature", 1), temporal=TemporalRecipe("hydra", 1, 32))

@@ -17,7 +17,7 @@ from stf_mamba.core.recipe import (
     Recipe,
     TemporalRecipe,
 )
-from stf_mamba.models.detector import build_detector
+from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.optimisation import PhaseOptimiser, class_weights_of, cross_entropy, margin_hinge
 from stf_mamba.training_data import ClipBatch, in_pieces
 

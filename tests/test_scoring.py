@@ -12,7 +12,7 @@ from stf_mamba.core.errors import UsageError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, Outcome, VideoRecord
 from stf_mamba.evaluation import evaluate, natural_part, predict
-from stf_mamba.models.detector import build_detector
+from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.scoring import score_stored_video, thin, video_score
 from stf_mamba.training import train
 from synthetic import FRAMES, SETTINGS, synthetic_clip, synthetic_store, track

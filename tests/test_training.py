@@ -12,7 +12,7 @@ from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation import evaluate
 from stf_mamba.metrics import auc
-from stf_mamba.models.detector import build_detector
+from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.optimisation import parameter_groups, rate_factor
 from stf_mamba.runs import Run
 from stf_mamba.training import train

@@ -16,8 +16,9 @@ from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import identity_disjoint_split
 from stf_mamba.evaluation import evaluate
-from stf_mamba.models.encoders import VitEncoder, build_encoder
-from stf_mamba.models.weights import save_state_dict
+from stf_mamba.models.encoders.registry import build_encoder
+from stf_mamba.models.encoders.vit import VitEncoder
+from stf_mamba.models.weights.loading import save_state_dict
 from stf_mamba.predictions import Predictions
 from stf_mamba.runs import Run
 from stf_mamba.training import train

@@ -13,7 +13,7 @@ from stf_mamba.clipstore import ClipStore, ManifestEntry, StoredClip
 from stf_mamba.core import distributed
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.recipe import Recipe
-from stf_mamba.models.detector import ClipDetector
+from stf_mamba.models.clip_detector import ClipDetector
 from stf_mamba.prefix_cache import CacheEntry, PrefixCache, StorageType, cache_settings
 from stf_mamba.prefix_filling import fill, prefix_tokens
 from stf_mamba.runs import CACHE

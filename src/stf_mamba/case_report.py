@@ -153,7 +153,7 @@ def _relations(track: TrackScore, frame: UInt8Array) -> _Relations | None:
     """
     if not all(clip.relations for clip in track.clips):
         return None
-    from stf_mamba.models.relations import MIDDLE_REACH, RING_REACH
+    from stf_mamba.models.encoders.relations import MIDDLE_REACH, RING_REACH
 
     means = {name: fmean(clip.relations[name] for clip in track.clips) for name in track.clips[0].relations}
     bars = plot_relations(means, fmean(clip.constant for clip in track.clips))

@@ -71,7 +71,7 @@ def weights(
     encoder: Annotated[str | None, typer.Option("--encoder", help="The encoder that it should fit.")] = None,
 ) -> None:
     """List the encoders, or check that a weights file fits one, strictly."""
-    from stf_mamba.models.encoders import ENCODERS
+    from stf_mamba.models.encoders.registry import ENCODERS
 
     if file is None:
         for known, spec in ENCODERS.items():
@@ -81,9 +81,9 @@ def weights(
         raise UsageError(f"--encoder is {encoder!r}; name one of {', '.join(ENCODERS)}")
     from stf_mamba.core.files import sha256_of
     from stf_mamba.core.recipe import EncoderRecipe
-    from stf_mamba.models.encoders import build_encoder
-    from stf_mamba.models.weight_sources import local_weights
-    from stf_mamba.models.weights import load_encoder_weights
+    from stf_mamba.models.encoders.registry import build_encoder
+    from stf_mamba.models.weights.loading import load_encoder_weights
+    from stf_mamba.models.weights.sources import local_weights
 
     file = local_weights(file)
     load_encoder_weights(build_encoder(EncoderRecipe(encoder, trainable_blocks=0)), file)

@@ -85,7 +85,7 @@ def _score_with_sbi(
     """Predictions for all videos of a data set; whether its people were trained on is not known."""
     from stf_mamba.core.environment import choose_device
     from stf_mamba.evaluation import predict
-    from stf_mamba.models.sbi_checkpoint import load_sbi_checkpoint
+    from stf_mamba.models.published.sbi import load_sbi_checkpoint
 
     store, manifest = open_clips(clips, dataset, settings)
     model = load_sbi_checkpoint(checkpoint)

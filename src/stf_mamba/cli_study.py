@@ -91,7 +91,7 @@ def study(
     device: DeviceOption = "auto",
 ) -> None:
     """Run the study's rows, or what is missing of them. Run it again to continue after a stop; then stf report."""
-    from stf_mamba.models.weight_sources import local_weights
+    from stf_mamba.models.weights.sources import local_weights
     from stf_mamba.study.budgets import BUDGETS
     from stf_mamba.study.rows import ROWS, chosen_keys
     from stf_mamba.study.running import StudyPlan, prepare_folder, run_study

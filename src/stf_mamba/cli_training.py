@@ -64,7 +64,7 @@ def train(
     """Train a recipe on prepared clips. Run it again to continue after a stop."""
     from stf_mamba.core.distributed import is_main
     from stf_mamba.core.recipe import Recipe
-    from stf_mamba.models.weight_sources import local_weights
+    from stf_mamba.models.weights.sources import local_weights
     from stf_mamba.training import train as train_recipe
 
     loaded = Recipe.load(recipe)
@@ -122,7 +122,7 @@ def crossvalidate(
     from stf_mamba.crossvalidation import cross_validate
     from stf_mamba.crossvalidation_figures import compare as compare_results
     from stf_mamba.crossvalidation_figures import plot_cross_validation
-    from stf_mamba.models.weight_sources import local_weights
+    from stf_mamba.models.weights.sources import local_weights
     from stf_mamba.out_of_fold import CrossValidation
 
     loaded = Recipe.load(recipe)

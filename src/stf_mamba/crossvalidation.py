@@ -35,8 +35,8 @@ from stf_mamba.crossvalidation_figures import summarise
 from stf_mamba.crossvalidation_plan import PlannedFold, labelled, plan_folds
 from stf_mamba.evaluation import NOTHING_SELECTED, Part, entries_of_part, predict, protocol_stamp
 from stf_mamba.metrics import RESAMPLES
-from stf_mamba.models.detector import ClipDetector, build_detector
-from stf_mamba.models.weights import load_model_weights, save_state_dict
+from stf_mamba.models.clip_detector import ClipDetector, build_detector
+from stf_mamba.models.weights.loading import load_model_weights, save_state_dict
 from stf_mamba.out_of_fold import CrossValidation, FoldPredictions, Grouping, ThresholdRule
 from stf_mamba.predictions import Predictions
 from stf_mamba.runs import FOLDS, Run

@@ -24,9 +24,9 @@ from stf_mamba.evaluation import outcome_of
 from stf_mamba.face_detectors import FaceDetector, load_face_detector
 from stf_mamba.faces import cut_clips
 from stf_mamba.media.times import window_spans
-from stf_mamba.models.detector import ClipDetector, build_detector
+from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.heads import VarianceContentHead, VarianceHead
-from stf_mamba.models.weights import load_encoder_weights
+from stf_mamba.models.weights.loading import load_encoder_weights
 from stf_mamba.preparation import ClipRequest, find_clips
 from stf_mamba.runs import Run
 from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score

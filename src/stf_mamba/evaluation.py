@@ -16,7 +16,7 @@ from stf_mamba.core.errors import LeakError, UsageError
 from stf_mamba.core.records import Outcome, TrackScore
 from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
-from stf_mamba.models.detector import ClipDetector
+from stf_mamba.models.clip_detector import ClipDetector
 from stf_mamba.predictions import Prediction, Predictions
 from stf_mamba.runs import OUT_OF_FOLD, Run
 from stf_mamba.scoring import AGGREGATION, TokensOf, score_stored_video, video_score

@@ -14,7 +14,7 @@ from stf_mamba.core import distributed
 from stf_mamba.core.errors import DatasetError, RecipeError
 from stf_mamba.core.recipe import PhaseRecipe, Recipe
 from stf_mamba.core.records import FAKE, REAL
-from stf_mamba.models.detector import ClipDetector
+from stf_mamba.models.clip_detector import ClipDetector
 from stf_mamba.models.heads import ClipOutput
 from stf_mamba.training_data import ClipBatch
 

@@ -32,9 +32,9 @@ from stf_mamba.core.errors import ClipStoreError, UsageError
 from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically
 from stf_mamba.core.recipe import AugmentRecipe, PseudoFakeRecipe, Recipe
 from stf_mamba.core.records import JsonRecord
-from stf_mamba.models.cnn_encoders import CnnEncoder
-from stf_mamba.models.encoders import VitEncoder
-from stf_mamba.models.frame_encoder import FrameEncoder
+from stf_mamba.models.encoders.cnn import CnnEncoder
+from stf_mamba.models.encoders.frame_encoder import FrameEncoder
+from stf_mamba.models.encoders.vit import VitEncoder
 
 FORMAT = 1  # goes up when the layout, or the meaning of a view's seed, changes
 StorageType = Literal["float32", "float16", "bfloat16"]

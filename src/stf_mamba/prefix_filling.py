@@ -11,8 +11,8 @@ from torch import Tensor
 
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.records import JsonRecord
-from stf_mamba.models.detector import ClipDetector
-from stf_mamba.models.frame_encoder import FrameEncoder
+from stf_mamba.models.clip_detector import ClipDetector
+from stf_mamba.models.encoders.frame_encoder import FrameEncoder
 from stf_mamba.prefix_cache import DTYPES, CacheEntry, PrefixCache, StorageType, frozen_sha256
 from stf_mamba.prefix_precision import precision_report
 

@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 
 from stf_mamba.core.records import JsonRecord
-from stf_mamba.models.detector import ClipDetector
+from stf_mamba.models.clip_detector import ClipDetector
 
 
 @dataclass(frozen=True)

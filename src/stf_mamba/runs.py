@@ -31,8 +31,8 @@ from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.splits import Split
-from stf_mamba.models.detector import ClipDetector, build_detector
-from stf_mamba.models.weights import load_model_weights
+from stf_mamba.models.clip_detector import ClipDetector, build_detector
+from stf_mamba.models.weights.loading import load_model_weights
 from stf_mamba.predictions import Predictions
 
 OUT_OF_FOLD = "out-of-fold.csv"

@@ -13,7 +13,7 @@ from torch import Tensor
 
 from stf_mamba.clipstore import ClipStore, StoredClip, StoredVideo
 from stf_mamba.core.records import ClipScore, TrackScore, UInt8Array
-from stf_mamba.models.detector import ClipDetector
+from stf_mamba.models.clip_detector import ClipDetector
 
 CLIPS_AT_ONCE = 4
 AGGREGATION = "mean logit over a track's clips, maximum over tracks"

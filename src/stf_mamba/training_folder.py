@@ -23,7 +23,7 @@ from stf_mamba.core.files import remove_leftovers, sha256_of, write_bytes_atomic
 from stf_mamba.core.plotting import plot_history, save_figure
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
-from stf_mamba.models.weights import save_state_dict
+from stf_mamba.models.weights.loading import save_state_dict
 from stf_mamba.runs import CACHE, FOLDS, OUT_OF_FOLD, Run
 
 

@@ -27,9 +27,9 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import FAKE, REAL
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.datasets.splits import Split
-from stf_mamba.models.detector import ClipDetector, build_detector, count_parameters
+from stf_mamba.models.clip_detector import ClipDetector, build_detector, count_parameters
 from stf_mamba.models.heads import StandardisingHead
-from stf_mamba.models.weights import load_encoder_weights, load_model_weights
+from stf_mamba.models.weights.loading import load_encoder_weights, load_model_weights
 from stf_mamba.optimisation import (
     PhaseOptimiser,
     StepResult,

@@ -13,8 +13,8 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import FAKE, REAL
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.datasets.splits import Split, audit, identity_disjoint_split, require_disjoint
-from stf_mamba.models.detector import ClipDetector
-from stf_mamba.models.encoders import ENCODERS
+from stf_mamba.models.clip_detector import ClipDetector
+from stf_mamba.models.encoders.registry import ENCODERS
 from stf_mamba.training_folder import has_state, is_complete
 
 

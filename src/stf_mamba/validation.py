@@ -13,7 +13,7 @@ from stf_mamba.core import distributed
 from stf_mamba.core.records import FAKE, TrackScore
 from stf_mamba.evaluation import predict
 from stf_mamba.metrics import area_under_roc, arrays
-from stf_mamba.models.detector import ClipDetector
+from stf_mamba.models.clip_detector import ClipDetector
 from stf_mamba.predictions import Predictions
 from stf_mamba.scoring import TokensOf
 

@@ -9,7 +9,7 @@ from terminal import stf
 
 from stf_mamba.core.records import Outcome, Verdict
 from stf_mamba.datasets.splits import Split
-from stf_mamba.models.encoders import VitEncoder
+from stf_mamba.models.encoders.vit import VitEncoder
 
 
 def test_a_root_of_another_layout_says_what_was_looked_for(corpus, tmp_path):

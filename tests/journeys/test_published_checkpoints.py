@@ -7,11 +7,11 @@ import torch
 from safetensors.torch import save_file
 from terminal import stf
 
-from models.test_sbi_checkpoint import drawn_checkpoint, published_features
+from models.published.test_sbi import drawn_checkpoint, published_features
 from stf_mamba.clipstore import ClipStore
 from stf_mamba.core.recipe import EncoderRecipe
-from stf_mamba.models.encoders import build_encoder
-from stf_mamba.models.weights import save_state_dict
+from stf_mamba.models.encoders.registry import build_encoder
+from stf_mamba.models.weights.loading import save_state_dict
 from stf_mamba.predictions import Predictions
 
 

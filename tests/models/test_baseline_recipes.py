@@ -5,9 +5,9 @@ from pathlib import Path
 import pytest
 
 from stf_mamba.core.recipe import Recipe
-from stf_mamba.models.detector import build_detector, count_parameters
+from stf_mamba.models.clip_detector import build_detector, count_parameters
 from stf_mamba.models.heads import ContentHead, FrameMeanHead
-from stf_mamba.models.mamba import Mamba
+from stf_mamba.models.mixers.mamba import Mamba
 
 RECIPES = Path(__file__).resolve().parents[2] / "recipes"
 

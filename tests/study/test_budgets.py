@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from stf_mamba.core.errors import UsageError
-from stf_mamba.models.detector import build_detector
+from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.study.budgets import BUDGETS, planned_recipe
 from stf_mamba.study.rows import KEYS, ROWS, chosen_keys
 

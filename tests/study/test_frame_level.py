@@ -9,7 +9,7 @@ import torch
 from fabricated_study import drawn_predictions
 from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
 from stf_mamba.metrics import auc
-from stf_mamba.models.detector import build_detector
+from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.predictions import Predictions
 from stf_mamba.scoring import score_stored_video
 from stf_mamba.study.frame_level import predict_frames

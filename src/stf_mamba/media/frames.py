@@ -16,11 +16,7 @@ from typing import TYPE_CHECKING
 
 from stf_mamba.core.errors import VideoError
 from stf_mamba.media.colour import RgbConverter
-from stf_mamba.media.decoding import (
-    Damage,
-    TimedPicture,
-    timed_pictures,
-)
+from stf_mamba.media.decoding import Damage, TimedPicture, timed_pictures
 from stf_mamba.media.times import TIME_TOLERANCE_S
 
 if TYPE_CHECKING:

@@ -7,8 +7,9 @@ from dataclasses import dataclass, field, replace
 
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe
-from stf_mamba.models.cnn_encoders import CNN_ENCODERS
-from stf_mamba.models.encoders import ENCODERS, VIT_ENCODERS
+from stf_mamba.models.encoders.cnn import CNN_ENCODERS
+from stf_mamba.models.encoders.registry import ENCODERS
+from stf_mamba.models.encoders.vit import VIT_ENCODERS
 from stf_mamba.study.rows import StudyRow
 
 

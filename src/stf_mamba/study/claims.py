@@ -252,8 +252,8 @@ def _trainable() -> Judgement:
     import torch
 
     from stf_mamba.core.recipe import EncoderRecipe
-    from stf_mamba.models.detector import count_parameters
-    from stf_mamba.models.encoders import build_encoder
+    from stf_mamba.models.clip_detector import count_parameters
+    from stf_mamba.models.encoders.registry import build_encoder
 
     with torch.device("meta"):
         encoder = build_encoder(EncoderRecipe("dinov2_vitb14", 2))

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     from torch import Tensor
 
     from stf_mamba.clipstore import ClipStore, ManifestEntry
-    from stf_mamba.models.detector import ClipDetector
+    from stf_mamba.models.clip_detector import ClipDetector
     from stf_mamba.scoring import ClipInput
 
 

@@ -22,8 +22,8 @@ from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
 from stf_mamba.evaluation import Part, entries_of_part, evaluate, protocol_stamp
 from stf_mamba.metrics import auc
-from stf_mamba.models.cnn_encoders import CNN_ENCODERS
-from stf_mamba.models.encoders import ENCODERS
+from stf_mamba.models.encoders.cnn import CNN_ENCODERS
+from stf_mamba.models.encoders.registry import ENCODERS
 from stf_mamba.out_of_fold import Grouping
 from stf_mamba.predictions import Predictions
 from stf_mamba.runs import Run

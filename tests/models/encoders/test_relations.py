@@ -4,7 +4,7 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stf_mamba.models.tiles import enlarged_tiles, joined_patches
+from stf_mamba.models.encoders.relations import enlarged_tiles, joined_patches
 
 
 def test_tiles_are_quarters_of_the_enlarged_frame_row_by_row():

@@ -6,7 +6,7 @@ import torch
 from torch import Tensor, nn
 from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
-from stf_mamba.models.sequence import checked_sequence
+from stf_mamba.models.mixers.sequence import checked_sequence
 
 
 class BiGRU(nn.Module):

@@ -4,9 +4,11 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stf_mamba.models.detector import count_parameters
-from stf_mamba.models.encoders import ENCODERS, VitEncoder
-from stf_mamba.models.relations import relation_weights, zone_weights
+from stf_mamba.core.recipe import EncoderRecipe
+from stf_mamba.models.clip_detector import count_parameters
+from stf_mamba.models.encoders.registry import ENCODERS, build_encoder
+from stf_mamba.models.encoders.relations import relation_weights, zone_weights
+from stf_mamba.models.encoders.vit import VitEncoder
 
 # Counted from the published architectures: width, all parameters without classifier, last two blocks and final norm.
 PUBLISHED = {
@@ -212,6 +214,8 @@ def test_a_shortened_frozen_encoder_trains_nothing():
 
 def test_wrong_arguments_are_named():
     with pytest.raises(ValueError, match="unknown encoder 'resnet'; known: dinov2_vitb14"):
+        build_encoder(EncoderRecipe("resnet"))
+    with pytest.raises(ValueError, match="unknown encoder 'resnet'; transformers are: dinov2_vitb14"):
         VitEncoder("resnet", 0)
     with pytest.raises(ValueError, match="has 4 blocks, cannot train 5"):
         VitEncoder("vit_miniature", 5)

@@ -8,9 +8,9 @@ import torch
 
 from stf_mamba.core.errors import RecipeError
 from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
-from stf_mamba.models.detector import build_detector, count_parameters
+from stf_mamba.models.clip_detector import build_detector, count_parameters
 from stf_mamba.models.heads import HEADS
-from stf_mamba.models.mixers import MIXERS
+from stf_mamba.models.mixers.registry import MIXERS
 
 SMALL = Recipe(encoder=EncoderRecipe("vit_miniature", 2), temporal=TemporalRecipe("hydra", 2, 64))
 

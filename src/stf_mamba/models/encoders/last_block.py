@@ -8,7 +8,7 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stf_mamba.models.torchvision_shim import import_timm
+from stf_mamba.models.encoders.timm_import import import_timm
 
 
 def cls_only_block(block: Any, tokens: Tensor) -> Tensor:

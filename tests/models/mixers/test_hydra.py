@@ -9,9 +9,9 @@ import torch.nn.functional as F
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stf_mamba.models import hydra as hydra_module
-from stf_mamba.models.hydra import DepthwiseConvolution, Hydra, inverse_softplus
-from stf_mamba.models.scan import DUAL_MAX_LENGTH
+from stf_mamba.models.mixers import hydra as hydra_module
+from stf_mamba.models.mixers.hydra import DepthwiseConvolution, Hydra, inverse_softplus
+from stf_mamba.models.mixers.scan import DUAL_MAX_LENGTH
 
 SMALL = {"state_size": 4, "head_size": 8, "groups": 2}
 COMPILER = shutil.which(os.environ.get("CXX", "g++")) or shutil.which("clang++")

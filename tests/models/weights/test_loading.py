@@ -5,11 +5,11 @@ import torch
 from safetensors.torch import save_file
 
 from stf_mamba.core.errors import WeightsError
-from stf_mamba.models.cnn_encoders import CnnEncoder
-from stf_mamba.models.encoders import VitEncoder
-from stf_mamba.models.torchvision_shim import import_timm
-from stf_mamba.models.weight_sources import local_weights
-from stf_mamba.models.weights import load_encoder_weights, load_model_weights, read_state_dict, save_state_dict
+from stf_mamba.models.encoders.cnn import CnnEncoder
+from stf_mamba.models.encoders.timm_import import import_timm
+from stf_mamba.models.encoders.vit import VitEncoder
+from stf_mamba.models.weights.loading import load_encoder_weights, load_model_weights, read_state_dict, save_state_dict
+from stf_mamba.models.weights.sources import local_weights
 
 
 @pytest.fixture(scope="module")

@@ -9,8 +9,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from torch import Tensor
 
-from stf_mamba.models import scan as scan_module
-from stf_mamba.models.scan import (
+from stf_mamba.models.mixers import scan as scan_module
+from stf_mamba.models.mixers.scan import (
     CARRY_FAN,
     CHUNK_LENGTH,
     DUAL_MAX_LENGTH,

@@ -12,8 +12,8 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.autograd.function import once_differentiable
 
-from stf_mamba.models.scan import backward_state, fastest_chunk_length, neighbours_of, scan_span, span_state
-from stf_mamba.models.sequence import checked_sequence
+from stf_mamba.models.mixers.scan import backward_state, fastest_chunk_length, neighbours_of, scan_span, span_state
+from stf_mamba.models.mixers.sequence import checked_sequence
 
 DT_MIN, DT_MAX = 1e-3, 1e-1
 

@@ -8,8 +8,8 @@ import pytest
 
 from stf_mamba.core.errors import WeightsError
 from stf_mamba.core.files import sha256_of
-from stf_mamba.models import weight_sources
-from stf_mamba.models.weight_sources import local_weights
+from stf_mamba.models.weights import sources as weight_sources
+from stf_mamba.models.weights.sources import local_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"weights of a test"

@@ -5,10 +5,11 @@ import torch
 from torch import nn
 
 from stf_mamba.core.recipe import EncoderRecipe
-from stf_mamba.models.cnn_encoders import CNN_ENCODERS, CnnEncoder
-from stf_mamba.models.detector import count_parameters
-from stf_mamba.models.encoders import ENCODERS, VitEncoder, build_encoder
-from stf_mamba.models.torchvision_shim import import_timm
+from stf_mamba.models.clip_detector import count_parameters
+from stf_mamba.models.encoders.cnn import CNN_ENCODERS, CnnEncoder
+from stf_mamba.models.encoders.registry import ENCODERS, build_encoder
+from stf_mamba.models.encoders.timm_import import import_timm
+from stf_mamba.models.encoders.vit import VitEncoder
 
 # The architectures' sizes without classifier as their papers and libraries give them: width, parameters, stages.
 PUBLISHED = {

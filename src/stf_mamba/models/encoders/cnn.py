@@ -8,7 +8,7 @@ from typing import Self
 import torch
 from torch import Tensor, nn
 
-from stf_mamba.models.frame_encoder import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, FrameEncoder
+from stf_mamba.models.encoders.frame_encoder import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, FrameEncoder
 
 # A network as its stages, each a run of timm's modules; every forward is these modules one after the other.
 Stages = tuple[tuple[str, ...], ...]

@@ -9,11 +9,11 @@ from torch import Tensor, nn
 
 from stf_mamba.core.errors import RecipeError
 from stf_mamba.core.recipe import Recipe
-from stf_mamba.models.encoders import build_encoder
-from stf_mamba.models.frame_encoder import FrameEncoder
+from stf_mamba.models.encoders.frame_encoder import FrameEncoder
+from stf_mamba.models.encoders.registry import build_encoder
 from stf_mamba.models.heads import HEADS, ClipHead, ClipOutput, LinearHead, StandardisedContentHead, masked_mean
-from stf_mamba.models.mixers import MIXERS, NoMixer, build_mixer
-from stf_mamba.models.sequence import checked_sequence
+from stf_mamba.models.mixers.registry import MIXERS, NoMixer, build_mixer
+from stf_mamba.models.mixers.sequence import checked_sequence
 
 
 class ClipDetector(nn.Module):

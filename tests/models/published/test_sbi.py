@@ -11,9 +11,9 @@ import torch
 import torch.nn.functional as F
 
 from stf_mamba.core.errors import WeightsError
-from stf_mamba.models.cnn_encoders import CnnEncoder
-from stf_mamba.models.sbi_checkpoint import load_sbi_checkpoint
-from stf_mamba.models.weights import save_state_dict
+from stf_mamba.models.encoders.cnn import CnnEncoder
+from stf_mamba.models.published.sbi import load_sbi_checkpoint
+from stf_mamba.models.weights.loading import save_state_dict
 
 # EfficientNet-B4 (Tan and Le 2019: B0's table, widths times 1.4 to the nearest 8, repeats times 1.8 rounded up):
 # repeats, kernel, stride of the first, expansion, input and output channels.

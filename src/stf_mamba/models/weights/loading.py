@@ -14,12 +14,12 @@ from torch import Tensor, nn
 
 from stf_mamba.core.errors import WeightsError
 from stf_mamba.core.files import write_bytes_atomically
-from stf_mamba.models.efficientnet_keys import is_efficientnet_pytorch, to_timm_efficientnet
-from stf_mamba.models.encoders import ENCODERS, VIT_ENCODERS, VitEncoder
-from stf_mamba.models.frame_encoder import FrameEncoder
-from stf_mamba.models.torchvision_shim import import_timm
-
-StateDict = dict[str, Tensor]
+from stf_mamba.models.encoders.frame_encoder import FrameEncoder
+from stf_mamba.models.encoders.registry import ENCODERS
+from stf_mamba.models.encoders.timm_import import import_timm
+from stf_mamba.models.encoders.vit import VIT_ENCODERS, VitEncoder
+from stf_mamba.models.weights.efficientnet import is_efficientnet_pytorch, to_timm_efficientnet
+from stf_mamba.models.weights.layouts import StateDict, to_timm_layout
 
 # Wrappers that published checkpoints put around the network's own state.
 WRAPPERS = ("state_dict", "model", "teacher")
@@ -29,31 +29,6 @@ WRAPPERS = ("state_dict", "model", "teacher")
 NOT_IN_AN_ENCODER = re.compile(r"(head|_?fc|classifier|fc_norm)\..*|mask_token")
 
 OWN_NORM = re.compile(r"norm\.(weight|bias)")
-
-HF_DINOV2_BLOCK = {
-    "norm1": "norm1",
-    "attention.output.dense": "attn.proj",
-    "attention.o_proj": "attn.proj",
-    "layer_scale1.lambda1": "ls1.gamma",
-    "norm2": "norm2",
-    "mlp.fc1": "mlp.fc1",
-    "mlp.fc2": "mlp.fc2",
-    "layer_scale2.lambda1": "ls2.gamma",
-}
-# Queries, keys and values: as in the published files, and as transformers 5 calls them in memory.
-HF_DINOV2_QKV = (
-    ("attention.attention.query", "attention.attention.key", "attention.attention.value"),
-    ("attention.q_proj", "attention.k_proj", "attention.v_proj"),
-)
-HF_DINOV2_REST = {
-    "embeddings.cls_token": "cls_token",
-    "embeddings.mask_token": "mask_token",
-    "embeddings.position_embeddings": "pos_embed",
-    "embeddings.patch_embeddings.projection.weight": "patch_embed.proj.weight",
-    "embeddings.patch_embeddings.projection.bias": "patch_embed.proj.bias",
-    "layernorm.weight": "norm.weight",
-    "layernorm.bias": "norm.bias",
-}
 
 
 def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
@@ -136,28 +111,6 @@ def load_model_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:
     if problems:
         raise WeightsError(f"{path} does not fit the model of its recipe: {'; '.join(problems)}")
     model.load_state_dict(state, strict=True)
-
-
-def to_timm_layout(state: StateDict) -> StateDict:
-    """The state with timm's names: Hugging Face DINOv2 renamed (queries, keys and values joined), others unchanged."""
-    state = {name.removeprefix("dinov2."): tensor for name, tensor in state.items()}
-    if "embeddings.cls_token" not in state:
-        return state
-    renamed: StateDict = {}
-    for name, tensor in state.items():
-        block = re.fullmatch(r"encoder\.layer\.(\d+)\.(.+?)(\.weight|\.bias)?", name)
-        if block is None:
-            renamed[HF_DINOV2_REST.get(name, name)] = tensor
-            continue
-        number, part, ending = block.groups(default="")
-        names = next((names for names in HF_DINOV2_QKV if part in names), None)
-        if names is None:
-            renamed[f"blocks.{number}.{HF_DINOV2_BLOCK.get(part, part)}{ending}"] = tensor
-            continue
-        parts = [state.get(f"encoder.layer.{number}.{other}{ending}") for other in names]
-        if all(isinstance(other, Tensor) for other in parts):  # else the joined tensor is reported as missing
-            renamed[f"blocks.{number}.attn.qkv{ending}"] = torch.cat([other for other in parts if other is not None])
-    return renamed
 
 
 def describe_mismatch(state: StateDict, target: StateDict) -> list[str]:

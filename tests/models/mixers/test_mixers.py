@@ -5,10 +5,11 @@ import torch
 import torch.nn.functional as F
 from torch import nn
 
-from stf_mamba.models.mamba import Mamba, selective_scan
-from stf_mamba.models.mixers import MIXERS, Transformer, build_mixer, sinusoidal_positions
-from stf_mamba.models.scan import semiseparable_matrix
-from stf_mamba.models.torchvision_shim import import_timm
+from stf_mamba.models.encoders.timm_import import import_timm
+from stf_mamba.models.mixers.mamba import Mamba, selective_scan
+from stf_mamba.models.mixers.registry import MIXERS, build_mixer
+from stf_mamba.models.mixers.scan import semiseparable_matrix
+from stf_mamba.models.mixers.transformer import Transformer, sinusoidal_positions
 
 WIDTH = 32
 OPTIONS = {"hydra": {"head_size": 16, "state_size": 4}, "mamba": {"state_size": 4}, "bimamba": {"state_size": 4}}

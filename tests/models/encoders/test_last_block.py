@@ -3,8 +3,8 @@
 import pytest
 import torch
 
-from stf_mamba.models.last_block import cls_only_block
-from stf_mamba.models.torchvision_shim import import_timm
+from stf_mamba.models.encoders.last_block import cls_only_block
+from stf_mamba.models.encoders.timm_import import import_timm
 
 timm = import_timm()
 Block, ResPostBlock = timm.models.vision_transformer.Block, timm.models.vision_transformer.ResPostBlock

@@ -13,11 +13,11 @@ import torch
 from torch import nn
 
 from stf_mamba.core.errors import WeightsError
-from stf_mamba.models.cnn_encoders import CnnEncoder
-from stf_mamba.models.detector import ClipDetector, TemporalStack
-from stf_mamba.models.efficientnet_keys import to_timm_efficientnet
+from stf_mamba.models.clip_detector import ClipDetector, TemporalStack
+from stf_mamba.models.encoders.cnn import CnnEncoder
 from stf_mamba.models.heads import FrameMeanHead
-from stf_mamba.models.weights import describe_mismatch, read_state_dict
+from stf_mamba.models.weights.efficientnet import to_timm_efficientnet
+from stf_mamba.models.weights.loading import describe_mismatch, read_state_dict
 
 SBI_ENCODER = "efficientnet_b4_sbi"
 

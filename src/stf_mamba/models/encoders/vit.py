@@ -13,12 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from stf_mamba.core.recipe import EncoderRecipe
-from stf_mamba.models.cnn_encoders import CNN_ENCODERS, CnnEncoder
-from stf_mamba.models.frame_encoder import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, FrameEncoder
-from stf_mamba.models.last_block import cls_only_block
-from stf_mamba.models.relations import RELATIONS, relation_weights, zone_weights
-from stf_mamba.models.tiles import enlarged_tiles, joined_patches
+from stf_mamba.models.encoders.frame_encoder import HALF, IMAGENET_MEAN, IMAGENET_STD, EncoderSpec, FrameEncoder
+from stf_mamba.models.encoders.last_block import cls_only_block
+from stf_mamba.models.encoders.relations import (
+    RELATIONS,
+    enlarged_tiles,
+    joined_patches,
+    relation_weights,
+    zone_weights,
+)
 
 Token = Literal["cls", "patches", "both", "zones", "relations"]
 TOKENS = get_args(Token)
@@ -73,25 +76,6 @@ VIT_ENCODERS: dict[str, VitSpec] = {
     ),
 }
 
-ENCODERS: dict[str, EncoderSpec] = {**VIT_ENCODERS, **CNN_ENCODERS}
-
-
-def build_encoder(recipe: EncoderRecipe) -> FrameEncoder:
-    """The encoder that a recipe describes, with random values.
-
-    Raises:
-        ValueError: unknown name, more blocks than the network has, ``blocks`` and ``token`` asked of a network
-            without them, or what ``VitEncoder`` cannot combine.
-    """
-    if recipe.name not in CNN_ENCODERS:
-        return VitEncoder(recipe.name, recipe.trainable_blocks, recipe.blocks, recipe.token, recipe.zoom)
-    if recipe.blocks is not None or recipe.token != "cls" or recipe.zoom != 1:
-        raise ValueError(
-            f"{recipe.name} is convolutional: it has no tokens to choose from and runs whole; leave out blocks "
-            f"(is {recipe.blocks}), token (is {recipe.token!r}) and zoom (is {recipe.zoom})"
-        )
-    return CnnEncoder(recipe.name, recipe.trainable_blocks)
-
 
 class VitEncoder(FrameEncoder):
     """A vision transformer that returns a token of each frame after the final norm.
@@ -123,7 +107,7 @@ class VitEncoder(FrameEncoder):
         self, name: str, trainable_blocks: int, blocks: int | None = None, token: Token = "cls", zoom: int = 1
     ) -> None:
         if name not in VIT_ENCODERS:
-            raise ValueError(f"unknown encoder {name!r}; known: {', '.join(ENCODERS)}")
+            raise ValueError(f"unknown encoder {name!r}; transformers are: {', '.join(VIT_ENCODERS)}")
         if token not in TOKENS:
             raise ValueError(f"unknown token {token!r}; known: {', '.join(TOKENS)}")
         _require_combination(trainable_blocks, token, zoom)

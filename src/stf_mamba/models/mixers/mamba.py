@@ -8,8 +8,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 
-from stf_mamba.models.hydra import DT_MAX, DT_MIN, inverse_softplus, log_uniform
-from stf_mamba.models.sequence import checked_sequence
+from stf_mamba.models.mixers.hydra import DT_MAX, DT_MIN, inverse_softplus, log_uniform
+from stf_mamba.models.mixers.sequence import checked_sequence
 
 
 class Mamba(nn.Module):

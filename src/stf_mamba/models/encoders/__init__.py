@@ -1,0 +1,1 @@
+"""Frame encoders: pictures in, one embedding a frame out."""

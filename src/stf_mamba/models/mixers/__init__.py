@@ -1,0 +1,1 @@
+"""Temporal mixers: what the frames of a clip tell each other."""

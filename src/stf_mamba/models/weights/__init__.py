@@ -1,0 +1,1 @@
+"""Weights: where they come from, their key layouts, strict loading."""
