@@ -3,7 +3,7 @@
 import cv2
 import numpy as np
 
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX
+from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX
 
 SIDE_PX = 96
 SCALE = 0.6

@@ -7,7 +7,7 @@ import numpy as np
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
 from stf_mamba.core.records import FAKE, REAL, Clip, Face, FaceTrack, VideoRecord
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.faces import FaceSettings
+from stf_mamba.faces.settings import FaceSettings
 
 FRAMES = 4
 SETTINGS = ClipSettings("none", FaceSettings(), frames=FRAMES)

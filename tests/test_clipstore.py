@@ -10,7 +10,7 @@ import pytest
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, StoredVideo
 from stf_mamba.core.errors import ClipStoreError
 from stf_mamba.core.records import Clip
-from stf_mamba.faces import FaceSettings
+from stf_mamba.faces.settings import FaceSettings
 from synthetic import FRAMES, SETTINGS, synthetic_clip, track
 
 SHA = "ab" + "0" * 62

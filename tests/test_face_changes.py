@@ -17,7 +17,7 @@ from stf_mamba.face_changes import (
     draw_face_change,
     match_colours,
 )
-from stf_mamba.face_masks import PATCH_SIDE_PX, WHOLE_FACES
+from stf_mamba.faces.masks import PATCH_SIDE_PX, WHOLE_FACES
 
 
 def detail(patch):

@@ -17,7 +17,7 @@ from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.footage import Swap, Take
 from stf_mamba.datasets.miniature import CELEBDF_ERRORS, SWAP_ERRORS, MiniatureSettings, make_miniature
-from stf_mamba.face_detectors import load_face_detector
+from stf_mamba.faces.detectors import load_face_detector
 
 SIZE_PX = (320, 240)
 FEW_FRAMES = dataclasses.replace(MiniatureSettings.tiny(), n_frames=3, width_px=160, height_px=120)

@@ -5,7 +5,7 @@ import pytest
 
 from stf_mamba.clipstore import ClipSettings
 from stf_mamba.core.records import DroppedTrack
-from stf_mamba.faces import FaceSearch
+from stf_mamba.faces.tracking import FaceSearch
 from stf_mamba.preparation import plan_clips
 from synthetic import track
 

@@ -11,7 +11,7 @@ from face_clips import SCALE, landmarks, moving_clip, still_clip
 from stf_mamba import pseudofakes
 from stf_mamba.core.recipe import PseudoFakeRecipe
 from stf_mamba.face_changes import draw_face_change
-from stf_mamba.face_masks import PATCH_SIDE_PX, draw_mask_shape
+from stf_mamba.faces.masks import PATCH_SIDE_PX, draw_mask_shape
 from stf_mamba.pseudofakes import Donor, make_pseudofake
 
 COMPONENTS = ("drift", "jitter", "flicker", "swim")

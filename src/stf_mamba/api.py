@@ -11,7 +11,7 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.listing import Dataset
 from stf_mamba.datasets.splits import Split
-from stf_mamba.faces import FaceSettings
+from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.models.weights.sources import local_weights
 from stf_mamba.predictions import Predictions
 from stf_mamba.preparation import manifest_name, prepare

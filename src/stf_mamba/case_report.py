@@ -16,7 +16,8 @@ from stf_mamba.core.files import sha256_of, write_text_atomically
 from stf_mamba.core.plotting import plot_relations, plot_timeline
 from stf_mamba.core.records import ClipScore, FaceTrack, Outcome, TrackScore, UInt8Array, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
-from stf_mamba.faces import FaceSettings, cut_clips
+from stf_mamba.faces.settings import FaceSettings
+from stf_mamba.faces.tracking import cut_clips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

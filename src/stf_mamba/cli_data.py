@@ -203,8 +203,8 @@ def _clip_settings(
     like: Path | None, asked: dict[str, Any], asked_faces: dict[str, Any], face_model: Path | None
 ) -> ClipSettings:
     from stf_mamba.clipstore import ClipSettings
-    from stf_mamba.face_detectors import load_face_detector
-    from stf_mamba.faces import FaceSettings
+    from stf_mamba.faces.detectors import load_face_detector
+    from stf_mamba.faces.settings import FaceSettings
     from stf_mamba.runs import Run
 
     detector = load_face_detector(face_model).name

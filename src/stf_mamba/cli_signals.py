@@ -15,7 +15,7 @@ from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.progress import by_position, progress_bar, stderr
 
 if TYPE_CHECKING:
-    from stf_mamba.face_detectors import FaceDetector
+    from stf_mamba.faces.detectors import FaceDetector
 
 NOTE = "These are measurements, not verdicts: none of them says whether a video was manipulated."
 
@@ -28,7 +28,7 @@ def signals(
     face_model: FaceModelOption = None,
 ) -> None:
     """Measure five forensic signals on 32 consecutive frames of each video's most prominent face."""
-    from stf_mamba.face_detectors import load_face_detector
+    from stf_mamba.faces.detectors import load_face_detector
 
     detector = load_face_detector(face_model)
     out.mkdir(parents=True, exist_ok=True)
@@ -62,7 +62,8 @@ def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
 
     from stf_mamba.clipstore import ClipSettings
     from stf_mamba.core.files import partial_path
-    from stf_mamba.faces import CropPath, cut_clips
+    from stf_mamba.faces.cropping import CropPath
+    from stf_mamba.faces.tracking import cut_clips
     from stf_mamba.preparation import find_clips
     from stf_mamba.signals import SIGNALS
     from stf_mamba.signals.experiment import measure_clips

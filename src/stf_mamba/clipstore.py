@@ -30,7 +30,7 @@ import numpy as np
 from stf_mamba.core.errors import ClipStoreError
 from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically
 from stf_mamba.core.records import Clip, DroppedTrack, FaceTrack, JsonRecord, UInt8Array, VideoRecord
-from stf_mamba.faces import FaceSettings
+from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.media.probing import VideoInfo
 
 FORMAT = 1

@@ -22,7 +22,7 @@ from stf_mamba.core.environment import choose_device
 from stf_mamba.core.recipe import PhaseRecipe, Recipe
 from stf_mamba.core.records import JsonRecord, UInt8Array
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX, ALIGNED_SIDE_PX
+from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX, ALIGNED_SIDE_PX
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.optimisation import PhaseOptimiser, autocast_dtype
 from stf_mamba.pseudofakes import make_pseudofake

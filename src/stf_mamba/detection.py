@@ -21,8 +21,8 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import Clip, Outcome, TrackScore, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.evaluation import outcome_of
-from stf_mamba.face_detectors import FaceDetector, load_face_detector
-from stf_mamba.faces import cut_clips
+from stf_mamba.faces.detectors import FaceDetector, load_face_detector
+from stf_mamba.faces.tracking import cut_clips
 from stf_mamba.media.times import window_spans
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.heads import VarianceContentHead, VarianceHead

@@ -13,7 +13,7 @@ import torch
 
 from stf_mamba.core.environment import versions
 from stf_mamba.core.errors import StfError
-from stf_mamba.face_detectors import load_face_detector
+from stf_mamba.faces.detectors import load_face_detector
 from stf_mamba.models.encoders.timm_import import import_timm
 
 NEEDED_CODECS: tuple[tuple[str, Literal["r", "w"]], ...] = (

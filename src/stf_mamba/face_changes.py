@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Literal, cast
 import cv2
 import numpy as np
 
-from stf_mamba.face_masks import PATCH_SIDE_PX, REGIONS, WHOLE_FACES, MaskShape, deform, draw_mask_shape, smooth_field
+from stf_mamba.faces.masks import PATCH_SIDE_PX, REGIONS, WHOLE_FACES, MaskShape, deform, draw_mask_shape, smooth_field
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array

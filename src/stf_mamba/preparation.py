@@ -21,8 +21,8 @@ from stf_mamba.core.files import sha256_of
 from stf_mamba.core.records import Clip, DroppedTrack, FaceTrack, JsonRecord, VideoRecord
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.datasets.drawn import require_name_of
-from stf_mamba.face_detectors import FaceDetector, load_face_detector
-from stf_mamba.faces import FaceSearch, cut_clips, find_face_tracks
+from stf_mamba.faces.detectors import FaceDetector, load_face_detector
+from stf_mamba.faces.tracking import FaceSearch, cut_clips, find_face_tracks
 from stf_mamba.media.probing import probe
 from stf_mamba.media.times import consecutive_times, uniform_times, window_spans
 

@@ -17,7 +17,7 @@ import numpy as np
 
 from stf_mamba.core.recipe import PseudoFakeRecipe
 from stf_mamba.face_changes import FaceChange, change_patch, draw_face_change, match_colours
-from stf_mamba.face_masks import (
+from stf_mamba.faces.masks import (
     FACE_CENTRE_PX,
     PATCH_CORNER_PX,
     PATCH_SIDE_PX,

@@ -13,7 +13,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter1d
 
 from stf_mamba.core.recipe import PseudoFakeRecipe
-from stf_mamba.face_masks import SWIM_FIELDS
+from stf_mamba.faces.masks import SWIM_FIELDS
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float64Array

@@ -21,7 +21,7 @@ from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import DataRecipe, Recipe
 from stf_mamba.core.records import FAKE, REAL, Float64Array, UInt8Array
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.faces import CropPath
+from stf_mamba.faces.cropping import CropPath
 from stf_mamba.pseudofakes import Donor, make_pseudofake, require_usable
 from stf_mamba.scoring import thin, to_tensor
 

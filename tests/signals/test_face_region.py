@@ -3,8 +3,8 @@
 import numpy as np
 
 from face_clips import landmarks
-from stf_mamba.face_masks import region_depth
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX
+from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX
+from stf_mamba.faces.masks import region_depth
 from stf_mamba.signals.face_region import FACE, HEAD, face_depth
 
 

@@ -11,7 +11,8 @@ from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.records import Clip, Face, FaceTrack, VideoRecord
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX, FaceSettings
+from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX
+from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.media.probing import VideoInfo
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals import experiment as experiment_module

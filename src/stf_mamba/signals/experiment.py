@@ -14,7 +14,7 @@ import numpy as np
 from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredClip, StoredVideo
 from stf_mamba.core.errors import RunError, VideoError
 from stf_mamba.core.records import Float64Array, UInt8Array, VideoRecord
-from stf_mamba.faces import CropPath
+from stf_mamba.faces.cropping import CropPath
 from stf_mamba.media.probing import VideoInfo
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.report_protocol import report_frames

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import cv2
 import numpy as np
 
-from stf_mamba.face_masks import (
+from stf_mamba.faces.masks import (
     PATCH_CORNER_PX,
     PATCH_SIDE_PX,
     Similarities,

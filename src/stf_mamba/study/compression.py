@@ -284,7 +284,7 @@ def _crops(
 
     Frames are matched by their number, since the copy's clock begins at 0.
     """
-    from stf_mamba.faces import CropPath, crop_face
+    from stf_mamba.faces.cropping import CropPath, crop_face
     from stf_mamba.media.colour import RgbConverter
     from stf_mamba.media.decoding import Damage, timed_pictures
 

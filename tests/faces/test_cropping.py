@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from stf_mamba.core.records import Face, FaceTrack
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX, CropPath, FaceSettings, crop_face
+from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX, CropPath, crop_face
+from stf_mamba.faces.settings import FaceSettings
 
 
 def face_at(time_s, x, y, side=100.0, noise=0.0, seed=0):

@@ -11,18 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from stf_mamba import faces as faces_module
 from stf_mamba.core.errors import VideoError
 from stf_mamba.core.records import Face, FaceTrack
-from stf_mamba.faces import (
-    ALIGNED_LANDMARKS_PX,
-    CropPath,
-    FaceSettings,
-    crop_face,
-    cut_clips,
-    find_face_tracks,
-    follow_faces,
-)
+from stf_mamba.faces import tracking as faces_module
+from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX, CropPath, crop_face
+from stf_mamba.faces.settings import FaceSettings
+from stf_mamba.faces.tracking import cut_clips, find_face_tracks, follow_faces
 from stf_mamba.media.frames import FrameStream
 
 SETTINGS = FaceSettings()

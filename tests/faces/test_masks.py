@@ -5,7 +5,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from stf_mamba.face_masks import (
+from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX
+from stf_mamba.faces.masks import (
     _HALF_OUTLINES_PX,
     PATCH_CORNER_PX,
     PATCH_SIDE_PX,
@@ -18,7 +19,6 @@ from stf_mamba.face_masks import (
     region_depth,
     smooth_field,
 )
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX
 
 NO_LIMITS = np.array([-1e6, 1e6])
 

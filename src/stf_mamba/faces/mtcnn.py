@@ -1,50 +1,25 @@
-"""Face detectors: MTCNN with weights that an installed package carries, and YuNet from a file that the user gives.
-
-Both return every face of a frame with its box, five landmarks and a score. Tracking, smoothing and cropping are in
-``faces.py``.
-"""
+"""MTCNN, batched, with the weights that the ``mtcnn`` package carries."""
 
 from __future__ import annotations
 
-import hashlib
 import math
 from collections.abc import Sequence
-from pathlib import Path
-from typing import TYPE_CHECKING, Protocol, cast
+from typing import TYPE_CHECKING, cast
 
 import cv2
 import numpy as np
 import torch
 from torch import Tensor, nn
 
-from stf_mamba.core.errors import WeightsError
 from stf_mamba.core.records import Face
-from stf_mamba.mtcnn_networks import load_networks, normalised
+from stf_mamba.faces.detections import faces_from_boxes, require_frames, resized
+from stf_mamba.faces.mtcnn_networks import load_networks, normalised
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float32Array, UInt8Array
 
+
 PATCHES_PER_BATCH = 256  # bounds memory where a crowd gives thousands of candidates
-
-
-class FaceDetector(Protocol):
-    """What finds faces in frames. ``name`` tells detectors and their weights apart, in clip stores and verdicts."""
-
-    @property
-    def name(self) -> str: ...
-
-    def detect(self, frames: Sequence[UInt8Array], times_s: Sequence[float]) -> list[list[Face]]:
-        """The faces of each frame, best score first. ``frames`` are (H, W, 3) uint8 RGB, ``times_s`` their times."""
-        ...
-
-
-def load_face_detector(model_path: Path | None = None) -> FaceDetector:
-    """YuNet from ``model_path`` (ONNX) where one is given, else MTCNN with the installed package's weights.
-
-    Raises:
-        WeightsError: the weights are missing, unreadable, or not those of the detector.
-    """
-    return MtcnnDetector() if model_path is None else YunetDetector(model_path)
 
 
 class MtcnnDetector:
@@ -78,7 +53,7 @@ class MtcnnDetector:
             frames: (H, W, 3) uint8 RGB, of any sizes.
             times_s: presentation time of each frame.
         """
-        _require_frames(frames, times_s)
+        require_frames(frames, times_s)
         found: list[list[Face]] = [[] for _ in frames]
         for longer_side_per_face in self.LONGER_SIDE_PER_FACE:
             empty = [index for index, faces in enumerate(found) if not faces]
@@ -88,7 +63,7 @@ class MtcnnDetector:
                 boxes, scores, landmarks = self._cascade([frames[index] for index in batch], smallest_px)
                 for position, index in enumerate(batch):
                     rows = boxes[:, 0] == position
-                    found[index] = _faces(times_s[index], boxes[rows, 1:], scores[rows], landmarks[rows])
+                    found[index] = faces_from_boxes(times_s[index], boxes[rows, 1:], scores[rows], landmarks[rows])
         return found
 
     def _cascade(
@@ -118,7 +93,7 @@ class MtcnnDetector:
         level: list[UInt8Array] = list(frames)
         while min(height, width) * scale >= window_px:
             size = (round(width * scale), round(height * scale))
-            level = [_resized(image, size, cv2.INTER_AREA) for image in level]
+            level = [resized(image, size, cv2.INTER_AREA) for image in level]
             offsets, scores = self._proposal_net(normalised(np.stack(level)))
             boxes, window_scores = self._windows(offsets, scores)
             boxes[:, 1:] *= np.array([width / size[0], height / size[1]] * 2, np.float32)
@@ -137,70 +112,6 @@ class MtcnnDetector:
         window_px = self._proposal_net.input_px
         boxes = np.stack([frame, left, top, left + window_px, top + window_px], axis=1).astype(np.float32)
         return _moved(boxes, offsets.numpy()[frame, :, row, column]), scores.numpy()[frame, row, column]
-
-
-class YunetDetector:
-    """YuNet through OpenCV, from an ONNX file of its authors or of OpenCV's model zoo.
-
-    Frames are shrunk and padded to 640×640, because files with a fixed input size take no other; frames are never
-    enlarged.
-
-    Source: Wu, Peng, Yu: "YuNet: A Tiny Millisecond-level Face Detector", Machine Intelligence Research 20, 2023.
-
-    Raises:
-        WeightsError: the file is missing, unreadable, or not a YuNet model.
-    """
-
-    INPUT_PX = 640
-    FACE_SCORE = 0.7
-
-    def __init__(self, model_path: Path) -> None:
-        try:
-            content = Path(model_path).read_bytes()
-        except OSError as error:
-            raise WeightsError(
-                f"cannot read the face model {model_path} ({error.strerror}); give a YuNet ONNX file, "
-                "or give none to use the built-in MTCNN"
-            ) from error
-        self.name = f"yunet-{hashlib.sha256(content).hexdigest()[:12]}"
-        try:
-            self._network = _yunet(content, (self.INPUT_PX, self.INPUT_PX), self.FACE_SCORE)
-        except cv2.error as error:
-            raise WeightsError(
-                f"{model_path} does not run as a YuNet face detector ({error.err or error}); expected an ONNX file "
-                "such as face_detection_yunet_2023mar.onnx; give another, or none to use the built-in MTCNN"
-            ) from error
-
-    def detect(self, frames: Sequence[UInt8Array], times_s: Sequence[float]) -> list[list[Face]]:
-        """The faces of each frame, best score first. ``frames`` are (H, W, 3) uint8 RGB, ``times_s`` their times."""
-        _require_frames(frames, times_s)
-        return [self._detect_one(frame, time_s) for frame, time_s in zip(frames, times_s, strict=True)]
-
-    def _detect_one(self, frame: UInt8Array, time_s: float) -> list[Face]:
-        height, width = frame.shape[:2]
-        scale = min(1.0, self.INPUT_PX / max(height, width))
-        size = (max(1, round(width * scale)), max(1, round(height * scale)))
-        padded = np.zeros((self.INPUT_PX, self.INPUT_PX, 3), np.uint8)
-        padded[: size[1], : size[0]] = _resized(frame, size, cv2.INTER_AREA)[..., ::-1]  # RGB -> BGR
-        found = cast("Float32Array | None", self._network.detect(padded)[1])
-        rows = np.zeros((0, 15), np.float32) if found is None else found  # left, top, width, height, landmarks, score
-        per_axis = np.array([width / size[0], height / size[1]], np.float32)
-        corners = np.concatenate([rows[:, :2], rows[:, :2] + rows[:, 2:4]], axis=1) * np.tile(per_axis, 2)
-        return _faces(time_s, corners, rows[:, 14], rows[:, 4:14].reshape(-1, 5, 2) * per_axis)
-
-
-def _yunet(content: bytes, size: tuple[int, int], face_score: float) -> cv2.FaceDetectorYN:
-    """The network of an ONNX file, after one run on an empty picture: an unsuitable file often fails only then."""
-    log_level = cv2.utils.logging.getLogLevel()
-    # OpenCV 5 warns of a setting that its own face detector makes.
-    cv2.utils.logging.setLogLevel(cv2.utils.logging.LOG_LEVEL_ERROR)
-    try:
-        network = cv2.FaceDetectorYN.create("onnx", np.frombuffer(content, np.uint8), np.zeros(0, np.uint8), size)
-        network.setScoreThreshold(face_score)
-        network.detect(np.zeros((size[1], size[0], 3), np.uint8))
-    finally:
-        cv2.utils.logging.setLogLevel(log_level)
-    return network
 
 
 def _evaluated(
@@ -226,12 +137,8 @@ def _patches(frames: Sequence[UInt8Array], boxes: Float32Array, size_px: int) ->
         if any(outside):
             visible = cv2.copyMakeBorder(visible, *outside, cv2.BORDER_CONSTANT, value=(128, 128, 128))
         interpolation = cv2.INTER_AREA if right - left > size_px else cv2.INTER_LINEAR
-        patch[:] = _resized(visible, (size_px, size_px), interpolation)
+        patch[:] = resized(visible, (size_px, size_px), interpolation)
     return normalised(patches)
-
-
-def _resized(image: UInt8Array, size: tuple[int, int], interpolation: int) -> UInt8Array:
-    return cast("UInt8Array", cv2.resize(image, size, interpolation=interpolation))
 
 
 def _squared(boxes: Float32Array) -> Float32Array:
@@ -284,24 +191,3 @@ def _batches_of_one_shape(frames: Sequence[UInt8Array], indices: Sequence[int], 
     for index in indices:
         by_shape.setdefault(frames[index].shape, []).append(index)
     return [group[start : start + most] for group in by_shape.values() for start in range(0, len(group), most)]
-
-
-def _faces(time_s: float, corners: Float32Array, scores: Float32Array, landmarks: Float32Array) -> list[Face]:
-    """``Face`` records, best score first, of corners (N, 4), scores (N,) and landmarks (N, 5, 2)."""
-    return [
-        Face(
-            time_s=time_s,
-            box_px=tuple(corners[index].tolist()),
-            landmarks_px=tuple((x, y) for x, y in landmarks[index].tolist()),
-            score=float(scores[index]),
-        )
-        for index in np.argsort(-scores, kind="stable")
-    ]
-
-
-def _require_frames(frames: Sequence[UInt8Array], times_s: Sequence[float]) -> None:
-    if len(frames) != len(times_s):
-        raise ValueError(f"got {len(frames)} frames and {len(times_s)} times; each frame needs its time")
-    for frame in frames:
-        if frame.ndim != 3 or frame.shape[2] != 3 or frame.dtype != np.uint8 or frame.size == 0:
-            raise ValueError(f"frames must be (H, W, 3) uint8 RGB, got {frame.shape} {frame.dtype}")

@@ -16,9 +16,12 @@ from hypothesis import strategies as st
 from numpy.lib.stride_tricks import sliding_window_view
 
 from stf_mamba.core.errors import WeightsError
-from stf_mamba.face_detectors import MtcnnDetector, YunetDetector, _non_maximum_suppression, load_face_detector
-from stf_mamba.faces import FaceSettings, find_face_tracks
-from stf_mamba.mtcnn_networks import load_networks, normalised
+from stf_mamba.faces.detectors import load_face_detector
+from stf_mamba.faces.mtcnn import MtcnnDetector, _non_maximum_suppression
+from stf_mamba.faces.mtcnn_networks import load_networks, normalised
+from stf_mamba.faces.settings import FaceSettings
+from stf_mamba.faces.tracking import find_face_tracks
+from stf_mamba.faces.yunet import YunetDetector
 
 # Where ``drawn_face`` puts eyes, nose tip and mouth corners, in units of the face's height from its middle.
 DRAWN_LANDMARKS = np.array([[-0.17, -0.1], [0.17, -0.1], [0.0, 0.1], [-0.14, 0.285], [0.14, 0.285]])

@@ -15,7 +15,7 @@ import cv2
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from stf_mamba.faces import ALIGNED_LANDMARKS_PX
+from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array

@@ -1,0 +1,1 @@
+"""Faces in a video: detection, tracks of one person each, still crops."""
