@@ -182,7 +182,7 @@ def audit(
 ) -> None:
     """Look for people, sources and files that two parts of a split share. Exits with 1 if there are any."""
     from stf_mamba.clipstore import ClipStore
-    from stf_mamba.datasets.splits import audit as audit_split
+    from stf_mamba.datasets.audit import audit as audit_split
 
     store = ClipStore.open(clips, settings)
     names = store.manifests() if dataset is None else [dataset]

@@ -11,8 +11,9 @@ from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import folds_of_about
 from stf_mamba.core.records import VideoRecord
 from stf_mamba.core.seeds import derive_seed
+from stf_mamba.datasets.audit import require_disjoint
 from stf_mamba.datasets.people_folds import people_folds
-from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split, require_disjoint
+from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split
 from stf_mamba.out_of_fold import Grouping
 
 

@@ -13,7 +13,7 @@ from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe
 from stf_mamba.core.records import Verdict, VideoRecord
 from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.faceforensics import FaceForensics
-from stf_mamba.datasets.miniature import Miniature, MiniatureSettings, make_miniature
+from stf_mamba.datasets.miniature.corpus import Miniature, MiniatureSettings, make_miniature
 from stf_mamba.datasets.splits import identity_disjoint_split
 from stf_mamba.detection import load_detector
 from stf_mamba.evaluation import Part, entries_of_part, evaluate

@@ -22,8 +22,9 @@ from stf_mamba.core import distributed
 from stf_mamba.core.errors import DatasetError, RunError
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import VideoRecord
+from stf_mamba.datasets.audit import require_disjoint
 from stf_mamba.datasets.people_folds import people_folds
-from stf_mamba.datasets.splits import Split, grouped_folds, linked_videos, require_disjoint
+from stf_mamba.datasets.splits import Split, grouped_folds, linked_videos
 from stf_mamba.evaluation import entries_of_part, predict, protocol_stamp
 from stf_mamba.predictions import Prediction, Predictions
 from stf_mamba.runs import FOLDS, OUT_OF_FOLD, Run

@@ -11,8 +11,9 @@ from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
 from stf_mamba.core.errors import DatasetError, UsageError, WeightsError
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import FAKE, REAL
+from stf_mamba.datasets.audit import audit, require_disjoint
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
-from stf_mamba.datasets.splits import Split, audit, identity_disjoint_split, require_disjoint
+from stf_mamba.datasets.splits import Split, identity_disjoint_split
 from stf_mamba.models.clip_detector import ClipDetector
 from stf_mamba.models.encoders.registry import ENCODERS
 from stf_mamba.training_folder import has_state, is_complete

@@ -4,7 +4,8 @@ import pytest
 
 from stf_mamba.core.errors import DatasetError, LeakError
 from stf_mamba.core.records import VideoRecord
-from stf_mamba.datasets.splits import Leak, Split, audit, require_disjoint
+from stf_mamba.datasets.audit import Leak, audit, require_disjoint
+from stf_mamba.datasets.splits import Split
 
 
 def swap(target, source, **fields):

@@ -15,7 +15,7 @@ from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.folder import CsvList, Folder
-from stf_mamba.datasets.miniature import MiniatureSettings, make_miniature
+from stf_mamba.datasets.miniature.corpus import MiniatureSettings, make_miniature
 from stf_mamba.datasets.protocols import official_ffpp_split
 from stf_mamba.preparation import manifest_name, prepare
 

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
+from stf_mamba.datasets.audit import require_disjoint
 from stf_mamba.datasets.people_folds import people_folds
-from stf_mamba.datasets.splits import require_disjoint
 
 
 def record(name, label, *people):

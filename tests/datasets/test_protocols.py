@@ -7,8 +7,8 @@ import pytest
 
 from stf_mamba.core.errors import DatasetError, LeakError
 from stf_mamba.core.records import VideoRecord
+from stf_mamba.datasets.audit import audit, require_disjoint
 from stf_mamba.datasets.protocols import PUBLISHED_LEAKS, REPORT_METHODS, official_ffpp_split, report_protocol
-from stf_mamba.datasets.splits import audit, require_disjoint
 
 # Ten pairs in their official parts; 755 and 756 come from one YouTube video, and so do 954 and 955.
 PAIRS = {

@@ -10,8 +10,9 @@ from hypothesis import strategies as st
 
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.records import VideoRecord
+from stf_mamba.datasets.audit import audit
 from stf_mamba.datasets.faceforensics import FaceForensics
-from stf_mamba.datasets.splits import Split, audit, grouped_folds, identity_components, identity_disjoint_split
+from stf_mamba.datasets.splits import Split, grouped_folds, identity_components, identity_disjoint_split
 
 
 def video(name, *people):

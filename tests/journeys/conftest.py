@@ -13,7 +13,7 @@ from terminal import Argument, stf
 
 from stf_mamba.calibration import Calibration
 from stf_mamba.datasets.drawn import DRAWN_PREFIX
-from stf_mamba.datasets.miniature import Miniature, MiniatureSettings, make_miniature
+from stf_mamba.datasets.miniature.corpus import Miniature, MiniatureSettings, make_miniature
 
 RECIPE = """
 name = "journey"

@@ -2,7 +2,7 @@
 
 from dataclasses import replace
 
-from stf_mamba.datasets.miniature import MiniatureSettings
+from stf_mamba.datasets.miniature.corpus import MiniatureSettings
 from stf_mamba.study.budgets import BUDGETS
 from stf_mamba.study.miniature_data import FRAMES, miniature_data
 from stf_mamba.study.report import FIGURES, make_report

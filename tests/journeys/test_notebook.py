@@ -13,7 +13,7 @@ from jupyter_client.kernelspec import KernelSpecManager
 from jupyter_client.manager import AsyncKernelManager
 from nbclient import NotebookClient
 
-from stf_mamba.datasets.miniature import MiniatureSettings
+from stf_mamba.datasets.miniature.corpus import MiniatureSettings
 from stf_mamba.study.results import Study
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "stf-mamba-v8-ablation-study.ipynb"

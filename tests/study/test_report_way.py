@@ -7,9 +7,9 @@ import pytest
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import OptimiserRecipe, Recipe
 from stf_mamba.core.records import VideoRecord
-from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
-from stf_mamba.datasets.splits import audit, require_disjoint
-from stf_mamba.study.report_way import report_recipe, report_split
+from stf_mamba.datasets.audit import audit, require_disjoint
+from stf_mamba.datasets.protocols import PUBLISHED_LEAKS, report_split
+from stf_mamba.study.report_way import report_recipe
 from stf_mamba.study.rows import ROWS
 
 

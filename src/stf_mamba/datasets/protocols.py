@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from stf_mamba.core.errors import DatasetError, first_few
-from stf_mamba.core.records import REAL, VideoRecord
+from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.drawn import DRAWN_PREFIX
 from stf_mamba.datasets.faceforensics import ACTORS_METHOD
 from stf_mamba.datasets.splits import Split, linked_videos, records_by_id
@@ -192,10 +192,12 @@ def _validation_groups(
 
 
 def _by_target(records: Iterable[VideoRecord]) -> list[list[VideoRecord]]:
-    """Videos grouped by the person filmed, whoever was put in."""
+    """Videos grouped by the person filmed, whoever was put in. Raises DatasetError for a video without a label."""
     groups: dict[str, list[VideoRecord]] = {}
-    for _, record in sorted(records_by_id(records).items()):
-        groups.setdefault(record.identities[0] if record.identities else record.video_id, []).append(record)
+    for video_id, record in sorted(records_by_id(records).items()):
+        if record.label is None:
+            raise DatasetError(f"{video_id} has no label; give labels, or leave such videos out")
+        groups.setdefault(record.identities[0] if record.identities else video_id, []).append(record)
     return list(groups.values())
 
 
@@ -218,3 +220,51 @@ def _scaled(count: int, scale: float) -> int:
 
 def _rank(seed: int, video_id: str) -> str:
     return hashlib.sha256(f"{seed}/{video_id}".encode()).hexdigest()
+
+
+REPORT_VALIDATION_FRACTION = REPORT_VALIDATION / (REPORT_TRAIN + REPORT_VALIDATION)
+
+
+def report_split(
+    records: Iterable[VideoRecord], seed: int = 42, validation_fraction: float = REPORT_VALIDATION_FRACTION
+) -> Split:
+    """The report's division of a data set of any size: nobody is *filmed* in training and again in validation.
+
+    People put in by a swap may be in both parts, as in the report. There is no test part: the videos that choose the
+    epoch are those whose figures are reported. The split is called ``report``, the name under which
+    ``datasets.protocols.PUBLISHED_LEAKS`` tolerates these leaks, and training says them.
+
+    Args:
+        records: labelled videos; one of unknown people counts as filmed alone.
+        seed: of the order in which people are taken for validation.
+        validation_fraction: part of each label's videos to reach in validation; 50 of 650 in the report.
+
+    Raises:
+        ValueError: a fraction that is not between 0 and 1.
+        DatasetError: an unlabelled video, a repeated id, or no way to give both parts real and fake videos.
+    """
+    if not 0 < validation_fraction < 1:
+        raise ValueError(f"validation_fraction is {validation_fraction}, expected a number between 0 and 1")
+    groups = _by_target(records)
+    total = _counts(groups)
+    wanted = [max(1.0, validation_fraction * count) for count in total]
+    validation: list[list[VideoRecord]] = []
+    for group in sorted(groups, key=lambda group: _rank(seed, group[0].video_id)):
+        there, larger = _counts(validation), _counts([*validation, group])
+        helps = any(here < goal and here < more for here, more, goal in zip(there, larger, wanted, strict=True))
+        if helps and all(more < count for more, count in zip(larger, total, strict=True)):
+            validation.append(group)
+    chosen = {record.video_id for group in validation for record in group}
+    ids = sorted(record.video_id for group in groups for record in group)
+    if 0 in _counts(validation):
+        raise DatasetError(
+            f"report: {total[0]} real and {total[1]} fake videos of {len(groups)} people filmed cannot be divided so "
+            "that training and validation both have real and fake ones; load more videos"
+        )
+    return Split("report", tuple(i for i in ids if i not in chosen), tuple(i for i in ids if i in chosen))
+
+
+def _counts(groups: Iterable[Iterable[VideoRecord]]) -> tuple[int, int]:
+    """Real and fake videos."""
+    labels = [record.label for group in groups for record in group]
+    return labels.count(REAL), labels.count(FAKE)

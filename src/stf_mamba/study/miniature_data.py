@@ -9,7 +9,7 @@ from typing import NamedTuple
 from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
 from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.faceforensics import FaceForensics
-from stf_mamba.datasets.miniature import MiniatureSettings, make_miniature
+from stf_mamba.datasets.miniature.corpus import MiniatureSettings, make_miniature
 from stf_mamba.preparation import manifest_name, prepare
 
 SETTINGS = MiniatureSettings(n_ffpp_identities=16, n_frames=72)

@@ -19,6 +19,7 @@ from stf_mamba.core.errors import RecipeError, RunError, UsageError, WeightsErro
 from stf_mamba.core.files import sha256_of, write_text_atomically
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.crossvalidation import cross_validate
+from stf_mamba.datasets.protocols import REPORT_VALIDATION_FRACTION, report_split
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
 from stf_mamba.evaluation import Part, entries_of_part, evaluate, protocol_stamp
 from stf_mamba.metrics import auc
@@ -29,7 +30,7 @@ from stf_mamba.predictions import Predictions
 from stf_mamba.runs import Run
 from stf_mamba.study.budgets import Budget, block_count, planned_recipe
 from stf_mamba.study.frame_level import predict_frames
-from stf_mamba.study.report_way import REPORT_VALIDATION_FRACTION, report_recipe, report_split
+from stf_mamba.study.report_way import report_recipe
 from stf_mamba.study.results import Design, Measured, ProtocolName, RowResult, Study, StudySettings
 from stf_mamba.study.rows import ROWS, StudyRow
 from stf_mamba.study.seed_means import mean_auc

@@ -24,7 +24,7 @@ from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.files import write_text_atomically
 from stf_mamba.core.records import JsonRecord
 from stf_mamba.datasets.drawn import MARK_NAME, SETTINGS_NAME, UNFINISHED_NAME
-from stf_mamba.datasets.footage import Swap, SwapErrors, Take, named_generator
+from stf_mamba.datasets.miniature.footage import Swap, SwapErrors, Take, named_generator
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import UInt8Array

@@ -12,11 +12,12 @@ import pytest
 
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.records import FAKE, REAL
-from stf_mamba.datasets import footage, miniature
 from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.faceforensics import FaceForensics
-from stf_mamba.datasets.footage import Swap, Take
-from stf_mamba.datasets.miniature import CELEBDF_ERRORS, SWAP_ERRORS, MiniatureSettings, make_miniature
+from stf_mamba.datasets.miniature import corpus as miniature
+from stf_mamba.datasets.miniature import footage
+from stf_mamba.datasets.miniature.corpus import CELEBDF_ERRORS, SWAP_ERRORS, MiniatureSettings, make_miniature
+from stf_mamba.datasets.miniature.footage import Swap, Take
 from stf_mamba.faces.detectors import load_face_detector
 
 SIZE_PX = (320, 240)

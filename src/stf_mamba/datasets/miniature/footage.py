@@ -18,9 +18,9 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stf_mamba.datasets.drawing import rgb
-from stf_mamba.datasets.portrait import Head, Pose
-from stf_mamba.datasets.traits import draw_traits
+from stf_mamba.datasets.miniature.drawing import rgb
+from stf_mamba.datasets.miniature.people import draw_traits
+from stf_mamba.datasets.miniature.portrait import Head, Pose
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float32Array, UInt8Array

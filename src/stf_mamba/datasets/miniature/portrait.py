@@ -18,7 +18,7 @@ import cv2
 import numpy as np
 import numpy.typing as npt
 
-from stf_mamba.datasets.drawing import (
+from stf_mamba.datasets.miniature.drawing import (
     BOTTOM,
     HEIGHT_PX,
     PX_PER_UNIT,
@@ -41,7 +41,7 @@ from stf_mamba.datasets.drawing import (
     sample,
     to_raster,
 )
-from stf_mamba.datasets.traits import Traits
+from stf_mamba.datasets.miniature.people import Traits
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float32Array, UInt8Array
