@@ -25,7 +25,8 @@ from sklearn.metrics import roc_auc_score
 
 from layer_probe import held_out_scores, predictions_of
 from stf_mamba import metrics
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.clips.records import Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.files import write_text_atomically
 from stf_mamba.core.records import Float64Array, UInt8Array
 from stf_mamba.datasets.people_folds import people_folds

@@ -24,7 +24,8 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from stf_mamba import metrics
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.clips.records import Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import Outcome
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import FAKE, REAL, Clip, Face, FaceTrack, VideoRecord
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.faces.settings import FaceSettings

@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from stf_mamba import crossvalidation
-from stf_mamba.clipstore import Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
 from stf_mamba.core.errors import DatasetError, LeakError, RunError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, REAL, VideoRecord

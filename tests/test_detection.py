@@ -10,7 +10,7 @@ import torch
 
 from stf_mamba.calibration import Calibration
 from stf_mamba.case_report import write_case_report
-from stf_mamba.clipstore import ClipSettings
+from stf_mamba.clips.records import ClipSettings
 from stf_mamba.core.errors import VideoError
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 import torch
 
-from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, Outcome, VideoRecord

@@ -6,7 +6,9 @@ import os
 from pathlib import Path
 
 from stf_mamba import evaluation, training
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
+from stf_mamba.clips.preparation import manifest_name, prepare
+from stf_mamba.clips.records import ClipSettings, Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.listing import Dataset
@@ -14,7 +16,6 @@ from stf_mamba.datasets.splits import Split
 from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.models.weights.sources import local_weights
 from stf_mamba.predictions import Predictions
-from stf_mamba.preparation import manifest_name, prepare
 from stf_mamba.runs import Run
 
 PathLike = str | os.PathLike[str]

@@ -9,7 +9,8 @@ from typing import NamedTuple
 
 from torch import Tensor
 
-from stf_mamba.clipstore import ClipStore, ManifestEntry, StoredClip
+from stf_mamba.clips.records import ManifestEntry, StoredClip
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.recipe import Recipe

@@ -11,13 +11,13 @@ from pathlib import Path
 from statistics import fmean
 from typing import TYPE_CHECKING, Any
 
+from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.core.errors import VideoError
 from stf_mamba.core.files import sha256_of, write_text_atomically
 from stf_mamba.core.plotting import plot_relations, plot_timeline
 from stf_mamba.core.records import ClipScore, FaceTrack, Outcome, TrackScore, UInt8Array, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.faces.settings import FaceSettings
-from stf_mamba.faces.tracking import cut_clips
 
 if TYPE_CHECKING:
     from matplotlib.figure import Figure

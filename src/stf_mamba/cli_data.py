@@ -28,11 +28,12 @@ from stf_mamba.core.errors import DatasetError, UsageError
 from stf_mamba.progress import progress_bar, stderr
 
 if TYPE_CHECKING:
-    from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, StoredVideo
+    from stf_mamba.clips.preparation import Summary
+    from stf_mamba.clips.records import ClipSettings, Manifest, StoredVideo
+    from stf_mamba.clips.store import ClipStore
     from stf_mamba.core.recipe import Recipe
     from stf_mamba.core.records import VideoRecord
     from stf_mamba.datasets.protocols import Variant
-    from stf_mamba.preparation import Summary
     from stf_mamba.training_data import TrainingClip
 
 
@@ -56,11 +57,11 @@ def prepare(
     as_json: JsonOption = False,
 ) -> None:
     """Cut every video's face clips once. Run it again to continue after a stop."""
-    from stf_mamba.clipstore import ClipStore
+    from stf_mamba.clips.preparation import manifest_name
+    from stf_mamba.clips.preparation import prepare as prepare_records
+    from stf_mamba.clips.store import ClipStore
     from stf_mamba.datasets import load_dataset
     from stf_mamba.datasets.drawn import require_name_of
-    from stf_mamba.preparation import manifest_name
-    from stf_mamba.preparation import prepare as prepare_records
 
     records = load_dataset(dataset, root, compression, part=_celebdf_part(part))
     asked: dict[str, Any] = {
@@ -181,7 +182,7 @@ def audit(
     settings: SettingsOption = None,
 ) -> None:
     """Look for people, sources and files that two parts of a split share. Exits with 1 if there are any."""
-    from stf_mamba.clipstore import ClipStore
+    from stf_mamba.clips.store import ClipStore
     from stf_mamba.datasets.audit import audit as audit_split
 
     store = ClipStore.open(clips, settings)
@@ -202,7 +203,7 @@ def audit(
 def _clip_settings(
     like: Path | None, asked: dict[str, Any], asked_faces: dict[str, Any], face_model: Path | None
 ) -> ClipSettings:
-    from stf_mamba.clipstore import ClipSettings
+    from stf_mamba.clips.records import ClipSettings
     from stf_mamba.faces.detectors import load_face_detector
     from stf_mamba.faces.settings import FaceSettings
     from stf_mamba.runs import Run

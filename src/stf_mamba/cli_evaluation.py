@@ -23,7 +23,7 @@ from stf_mamba.core.errors import UsageError
 from stf_mamba.progress import progress_bar, stderr
 
 if TYPE_CHECKING:
-    from stf_mamba.clipstore import ClipSettings
+    from stf_mamba.clips.records import ClipSettings
     from stf_mamba.evaluation import Part
     from stf_mamba.predictions import Predictions
 

@@ -16,7 +16,8 @@ from stf_mamba.core.errors import StfError, UsageError
 from stf_mamba.progress import stderr
 
 if TYPE_CHECKING:
-    from stf_mamba.clipstore import ClipStore, Manifest
+    from stf_mamba.clips.records import Manifest
+    from stf_mamba.clips.store import ClipStore
     from stf_mamba.core.records import VideoRecord
     from stf_mamba.datasets.splits import Split
 
@@ -155,7 +156,7 @@ def whole_numbers(option: str, text: str) -> tuple[int, ...]:
 
 def open_clips(root: Path, name: str | None, settings: str | None) -> tuple[ClipStore, Manifest]:
     """The clips that ``stf prepare`` left in a folder, and the data set that was meant."""
-    from stf_mamba.clipstore import ClipStore
+    from stf_mamba.clips.store import ClipStore
 
     store = ClipStore.open(root, settings)
     return store, store.manifest(name)

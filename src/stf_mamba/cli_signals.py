@@ -60,11 +60,11 @@ def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
     """The values of one video and its page, as the JSON has them."""
     import numpy as np
 
-    from stf_mamba.clipstore import ClipSettings
+    from stf_mamba.clips.cutting import cut_clips
+    from stf_mamba.clips.planning import find_clips
+    from stf_mamba.clips.records import ClipSettings
     from stf_mamba.core.files import partial_path
     from stf_mamba.faces.cropping import CropPath
-    from stf_mamba.faces.tracking import cut_clips
-    from stf_mamba.preparation import find_clips
     from stf_mamba.signals import SIGNALS
     from stf_mamba.signals.experiment import measure_clips
     from stf_mamba.signals.picture import plot_signals

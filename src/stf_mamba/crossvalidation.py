@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Literal, Self
 
 from stf_mamba.cached_items import CachePlace, default_cache, tokens_to_score
-from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.clips.records import Manifest, ManifestEntry
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.environment import choose_device
 from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few
 from stf_mamba.core.files import sha256_of

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stf_mamba.clipstore import Manifest, ManifestEntry
+from stf_mamba.clips.records import Manifest, ManifestEntry
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import folds_of_about
 from stf_mamba.core.records import VideoRecord

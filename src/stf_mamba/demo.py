@@ -8,7 +8,9 @@ from pathlib import Path
 import typer
 
 from stf_mamba.case_report import write_case_report
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
+from stf_mamba.clips.preparation import manifest_name, prepare
+from stf_mamba.clips.records import ClipSettings, Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import Verdict, VideoRecord
 from stf_mamba.datasets.celebdf import CelebDF
@@ -18,7 +20,6 @@ from stf_mamba.datasets.splits import identity_disjoint_split
 from stf_mamba.detection import load_detector
 from stf_mamba.evaluation import Part, entries_of_part, evaluate
 from stf_mamba.metrics import auc
-from stf_mamba.preparation import manifest_name, prepare
 from stf_mamba.progress import by_position, progress_bar, training_progress
 from stf_mamba.runs import Run
 from stf_mamba.training import train

@@ -13,7 +13,9 @@ import numpy as np
 import torch
 
 from stf_mamba.calibration import Calibration
-from stf_mamba.clipstore import ClipSettings, StoredVideo
+from stf_mamba.clips.cutting import cut_clips
+from stf_mamba.clips.planning import ClipRequest, find_clips
+from stf_mamba.clips.records import ClipSettings, StoredVideo
 from stf_mamba.core.environment import choose_device, versions
 from stf_mamba.core.errors import RunError, VideoError
 from stf_mamba.core.files import sha256_of
@@ -22,12 +24,10 @@ from stf_mamba.core.records import Clip, Outcome, TrackScore, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.evaluation import outcome_of
 from stf_mamba.faces.detectors import FaceDetector, load_face_detector
-from stf_mamba.faces.tracking import cut_clips
 from stf_mamba.media.times import window_spans
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.heads import VarianceContentHead, VarianceHead
 from stf_mamba.models.weights.loading import load_encoder_weights
-from stf_mamba.preparation import ClipRequest, find_clips
 from stf_mamba.runs import Run
 from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score
 

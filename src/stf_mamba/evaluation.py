@@ -9,7 +9,8 @@ from typing import Literal
 import torch
 
 from stf_mamba.calibration import Calibration
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry
+from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.environment import choose_device, versions
 from stf_mamba.core.errors import LeakError, UsageError

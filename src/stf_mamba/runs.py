@@ -25,7 +25,7 @@ from typing import Any, Self
 import torch
 
 from stf_mamba.calibration import Calibration
-from stf_mamba.clipstore import ClipSettings
+from stf_mamba.clips.records import ClipSettings
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import Recipe

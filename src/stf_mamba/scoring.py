@@ -11,7 +11,8 @@ import numpy as np
 import torch
 from torch import Tensor
 
-from stf_mamba.clipstore import ClipStore, StoredClip, StoredVideo
+from stf_mamba.clips.records import StoredClip, StoredVideo
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import ClipScore, TrackScore, UInt8Array
 from stf_mamba.models.clip_detector import ClipDetector
 

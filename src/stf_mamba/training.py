@@ -10,7 +10,8 @@ import os
 from pathlib import Path
 
 from stf_mamba.cached_items import CachePlace, default_cache
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.clips.records import Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.environment import choose_device
 from stf_mamba.core.recipe import Recipe

@@ -16,7 +16,8 @@ from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
 from stf_mamba.augment import augment_clip
-from stf_mamba.clipstore import ClipStore, Manifest, StoredClip
+from stf_mamba.clips.records import Manifest, StoredClip
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import DataRecipe, Recipe
 from stf_mamba.core.records import FAKE, REAL, Float64Array, UInt8Array

@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 
 from stf_mamba.calibration import Calibration
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.clips.records import Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.environment import versions
 from stf_mamba.core.errors import RunError

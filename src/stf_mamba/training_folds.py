@@ -17,7 +17,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from stf_mamba.cached_items import tokens_to_score
-from stf_mamba.clipstore import Manifest
+from stf_mamba.clips.records import Manifest
 from stf_mamba.core import distributed
 from stf_mamba.core.errors import DatasetError, RunError
 from stf_mamba.core.recipe import Recipe

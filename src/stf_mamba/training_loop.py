@@ -20,7 +20,8 @@ from torch import Tensor
 
 from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored, open_cache
 from stf_mamba.calibration import Calibration, cross_fitted_auc, fit_calibration
-from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.clips.records import Manifest, ManifestEntry
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.recipe import Recipe

@@ -7,7 +7,8 @@ from collections import Counter
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry
+from stf_mamba.clips.records import Manifest, ManifestEntry
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import DatasetError, UsageError, WeightsError
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import FAKE, REAL

@@ -8,7 +8,8 @@ from dataclasses import dataclass
 import torch
 import torch.nn.functional as F
 
-from stf_mamba.clipstore import ClipStore, ManifestEntry
+from stf_mamba.clips.records import ManifestEntry
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.records import FAKE, TrackScore
 from stf_mamba.evaluation import predict

@@ -8,13 +8,14 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from stf_mamba import preparation
 from stf_mamba.cli_detection import detect
 from stf_mamba.cli_signals import signals as signals_verb
-from stf_mamba.clipstore import ClipSettings, ClipStore
+from stf_mamba.clips import planning, preparation
+from stf_mamba.clips.preparation import prepare
+from stf_mamba.clips.records import ClipSettings
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import ClipStoreError, WeightsError
 from stf_mamba.core.records import Outcome, VideoRecord
-from stf_mamba.preparation import prepare
 from video_files import numbered_frames, write_video
 
 RECIPE = """
@@ -52,7 +53,7 @@ def videos(tmp_path):
 @pytest.fixture
 def planted(monkeypatch):
     """Makes the search for faces fail in ``a.mp4`` with the given error; not in other processes."""
-    search = preparation.find_face_tracks
+    search = planning.find_face_tracks
 
     def plant(error):
         def failing(path, *arguments):
@@ -60,7 +61,7 @@ def planted(monkeypatch):
                 raise error
             return search(path, *arguments)
 
-        monkeypatch.setattr(preparation, "find_face_tracks", failing)
+        monkeypatch.setattr(planning, "find_face_tracks", failing)
 
     return plant
 

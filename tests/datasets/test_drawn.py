@@ -8,7 +8,9 @@ import typer
 from typer.testing import CliRunner
 
 from stf_mamba.cli_data import prepare as prepare_verb
-from stf_mamba.clipstore import ClipSettings, ClipStore
+from stf_mamba.clips.preparation import manifest_name, prepare
+from stf_mamba.clips.records import ClipSettings
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.celebdf import CelebDF
@@ -17,7 +19,6 @@ from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.folder import CsvList, Folder
 from stf_mamba.datasets.miniature.corpus import MiniatureSettings, make_miniature
 from stf_mamba.datasets.protocols import official_ffpp_split
-from stf_mamba.preparation import manifest_name, prepare
 
 
 @pytest.fixture(scope="module")

@@ -11,12 +11,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from stf_mamba.clips import cutting
+from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.core.errors import VideoError
 from stf_mamba.core.records import Face, FaceTrack
-from stf_mamba.faces import tracking as faces_module
 from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX, CropPath, crop_face
 from stf_mamba.faces.settings import FaceSettings
-from stf_mamba.faces.tracking import cut_clips, find_face_tracks, follow_faces
+from stf_mamba.faces.tracking import find_face_tracks, follow_faces
 from stf_mamba.media.frames import FrameStream
 
 SETTINGS = FaceSettings()
@@ -399,7 +400,7 @@ class TestCutClips:
             streams.append(FrameStream(*arguments, **options))
             return streams[-1]
 
-        monkeypatch.setattr(faces_module, "FrameStream", counted)
+        monkeypatch.setattr(cutting, "FrameStream", counted)
         track = search.tracks[0]
         requests = [(track, search.times_s[50:60]), (track, search.times_s[:10]), (track, search.times_s[5:15])]
         seen = [(clip.times_s, len(streams[0].times_s)) for clip in cut_clips(path, requests, SETTINGS)]

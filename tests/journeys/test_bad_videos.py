@@ -10,7 +10,7 @@ from terminal import partial_files, stf
 
 import video_files
 from conftest import CLIP_OPTIONS, RECIPE
-from stf_mamba.clipstore import ClipStore
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import Outcome, Verdict
 
 TRUNCATED_TO = 0.85

@@ -9,7 +9,8 @@ from dataclasses import replace
 
 from terminal import partial_files, stf
 
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.clips.records import Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import Outcome, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.evaluation import evaluate

@@ -20,7 +20,7 @@ from terminal import (
     with_group,
 )
 
-from stf_mamba.clipstore import ClipStore
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import ClipStoreError
 
 FILLER_BYTES = 54_000_000

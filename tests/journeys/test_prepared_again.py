@@ -5,10 +5,10 @@ import threading
 
 import pytest
 
-from stf_mamba import preparation
-from stf_mamba.clipstore import ClipStore
+from stf_mamba.clips import preparation
+from stf_mamba.clips.preparation import prepare
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.datasets.faceforensics import FaceForensics
-from stf_mamba.preparation import prepare
 
 
 def _no_worker(*args, **kwargs):

@@ -8,7 +8,7 @@ from safetensors.torch import save_file
 from terminal import stf
 
 from models.published.test_sbi import drawn_checkpoint, published_features
-from stf_mamba.clipstore import ClipStore
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.recipe import EncoderRecipe
 from stf_mamba.models.encoders.registry import build_encoder
 from stf_mamba.models.weights.loading import save_state_dict

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 from planted_clips import FRAMES, as_frames, still
 
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.records import Clip, Face, FaceTrack, VideoRecord
 from stf_mamba.core.seeds import derive_seed

@@ -9,11 +9,12 @@ import numpy as np
 import pytest
 
 from face_clips import still_clip
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.cutting import cut_clips
+from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import Face, FaceTrack, VideoRecord
 from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX
 from stf_mamba.faces.settings import FaceSettings
-from stf_mamba.faces.tracking import cut_clips
 from stf_mamba.media.frames import FrameStream
 from stf_mamba.media.probing import probe
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry
+from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import VideoRecord
 from stf_mamba.signals import SIGNALS
 from stf_mamba.study.results import _load_signals

@@ -11,7 +11,8 @@ from typing import Literal
 
 import numpy as np
 
-from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredClip, StoredVideo
+from stf_mamba.clips.records import Manifest, ManifestEntry, StoredClip, StoredVideo
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import RunError, VideoError
 from stf_mamba.core.records import Float64Array, UInt8Array, VideoRecord
 from stf_mamba.faces.cropping import CropPath

@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 import numpy as np
 
-from stf_mamba.clipstore import ClipStore, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import RunError, VideoError
 from stf_mamba.core.files import partial_path, remove_leftovers, write_text_atomically
 from stf_mamba.core.records import JsonRecord

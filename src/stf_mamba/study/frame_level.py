@@ -14,7 +14,8 @@ if TYPE_CHECKING:
     import torch
     from torch import Tensor
 
-    from stf_mamba.clipstore import ClipStore, ManifestEntry
+    from stf_mamba.clips.records import ManifestEntry
+    from stf_mamba.clips.store import ClipStore
     from stf_mamba.models.clip_detector import ClipDetector
     from stf_mamba.scoring import ClipInput
 

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from stf_mamba.clipstore import ClipStore
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import StfError
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.protocols import REPORT_TEST, REPORT_TRAIN, REPORT_VALIDATION

@@ -6,11 +6,12 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import NamedTuple
 
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest
+from stf_mamba.clips.preparation import manifest_name, prepare
+from stf_mamba.clips.records import ClipSettings, Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.miniature.corpus import MiniatureSettings, make_miniature
-from stf_mamba.preparation import manifest_name, prepare
 
 SETTINGS = MiniatureSettings(n_ffpp_identities=16, n_frames=72)
 FRAMES = 64  # so that the row with the longest sequence runs too

@@ -13,7 +13,8 @@ from datetime import UTC, datetime
 from pathlib import Path
 
 from stf_mamba.cached_items import CachePlace
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.clips.records import Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.environment import choose_device, versions
 from stf_mamba.core.errors import RecipeError, RunError, UsageError, WeightsError
 from stf_mamba.core.files import sha256_of, write_text_atomically

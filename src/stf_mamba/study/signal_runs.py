@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from stf_mamba.clipstore import ClipStore, Manifest
+from stf_mamba.clips.records import Manifest
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.signals.experiment import measure_signals
 from stf_mamba.study.compression import CRFS, compression_series
 from stf_mamba.study.results import SignalTables

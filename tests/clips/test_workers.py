@@ -7,7 +7,7 @@ import time
 
 import pytest
 
-from stf_mamba.preparation import _sigint_held_back
+from stf_mamba.clips.workers import sigint_held_back
 
 
 def test_a_signal_that_another_thread_takes_is_raised_after_the_block():
@@ -18,7 +18,7 @@ def test_a_signal_that_another_thread_takes_is_raised_after_the_block():
     ready.wait(10)
 
     def interrupted():
-        with _sigint_held_back():
+        with sigint_held_back():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.2)
             reached.append("end of the block")
@@ -32,6 +32,6 @@ def test_a_signal_that_another_thread_takes_is_raised_after_the_block():
 
 
 def test_without_a_signal_nothing_is_raised():
-    with _sigint_held_back():
+    with sigint_held_back():
         pass
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -3,10 +3,10 @@
 import numpy as np
 import pytest
 
-from stf_mamba.clipstore import ClipSettings
+from stf_mamba.clips.planning import plan_clips
+from stf_mamba.clips.records import ClipSettings
 from stf_mamba.core.records import DroppedTrack
 from stf_mamba.faces.tracking import FaceSearch
-from stf_mamba.preparation import plan_clips
 from synthetic import track
 
 TIMES_S = tuple((np.arange(250) / 25).tolist())  # ten seconds at 25 frames a second

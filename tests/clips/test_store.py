@@ -7,7 +7,8 @@ import socket
 import numpy as np
 import pytest
 
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, StoredVideo
+from stf_mamba.clips.records import ClipSettings, Manifest, StoredVideo
+from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import ClipStoreError
 from stf_mamba.core.records import Clip
 from stf_mamba.faces.settings import FaceSettings

@@ -4,29 +4,26 @@ from __future__ import annotations
 
 import multiprocessing
 import os
-import signal
 import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from stf_mamba.clipstore import ClipSettings, ClipStore, Manifest, ManifestEntry, StoredVideo, write_error
+from stf_mamba.clips.cutting import cut_clips
+from stf_mamba.clips.planning import find_clips
+from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
+from stf_mamba.clips.store import ClipStore, write_error
+from stf_mamba.clips.workers import die_with, sigint_held_back
 from stf_mamba.core.errors import ClipStoreError, StfError, UsageError, VideoError
 from stf_mamba.core.files import sha256_of
-from stf_mamba.core.records import Clip, DroppedTrack, FaceTrack, JsonRecord, VideoRecord
+from stf_mamba.core.records import Clip, JsonRecord, VideoRecord
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.datasets.drawn import require_name_of
 from stf_mamba.faces.detectors import FaceDetector, load_face_detector
-from stf_mamba.faces.tracking import FaceSearch, cut_clips, find_face_tracks
-from stf_mamba.media.probing import probe
-from stf_mamba.media.times import consecutive_times, uniform_times, window_spans
-
-ClipRequest = tuple[FaceTrack, tuple[float, ...]]
 
 
 @dataclass(frozen=True)
@@ -101,68 +98,6 @@ def manifest_name(records: Sequence[VideoRecord]) -> str:
     return first.dataset if first.compression is None else f"{first.dataset}-{first.compression}"
 
 
-def find_clips(
-    path: Path, detector: FaceDetector, settings: ClipSettings, on_progress: Callable[[float], None] | None = None
-) -> tuple[StoredVideo, list[ClipRequest]]:
-    """What is in a video and which clips to cut from it: its record (still without clips) and the requests.
-
-    Raises:
-        VideoError: the video cannot be read.
-    """
-    info = probe(path)
-    search = find_face_tracks(path, detector, settings.faces, on_progress)
-    requests, dropped = plan_clips(search, settings)
-    reason = None if requests else _why_no_clips(search, dropped)
-    tracks = tuple({track.id: track for track, _ in requests}.values())
-    damage = search.damaged_packets, search.frames_after_damage
-    return StoredVideo(info, tracks, dropped, (), *damage, reason), requests
-
-
-def plan_clips(search: FaceSearch, settings: ClipSettings) -> tuple[list[ClipRequest], tuple[DroppedTrack, ...]]:
-    """Which frames of which faces become clips, and every face that does not with its reason."""
-    requests: list[ClipRequest] = []
-    dropped = list(search.dropped)
-    for number, track in enumerate(search.tracks):
-        if number >= settings.tracks:
-            dropped.append(_dropped(track, f"only the {settings.tracks} most prominent faces are looked at"))
-            continue
-        planned = list(_plan_track(track, search.times_s, settings))
-        if not planned:
-            shown = sum(track.start_s <= t <= track.end_s for t in search.times_s)
-            dropped.append(_dropped(track, f"shown in {shown} frames, {settings.frames} are needed"))
-        requests += [(track, times) for times in planned]
-    return requests, tuple(dropped)
-
-
-def _plan_track(track: FaceTrack, times_s: Sequence[float], settings: ClipSettings) -> Iterator[tuple[float, ...]]:
-    spans = [(track.start_s, track.end_s)]
-    if settings.window_s is not None:
-        spans = window_spans(track.start_s, track.end_s, settings.window_s)
-    sample = uniform_times if settings.sampling == "uniform" else consecutive_times
-    fitting = [span for span in spans if sum(span[0] <= t <= span[1] for t in times_s) >= settings.frames]
-    for start_s, end_s in _spread(fitting, settings.clips_per_track):
-        yield sample(times_s, settings.frames, start_s, end_s)
-
-
-def _spread(spans: list[tuple[float, float]], count: int) -> list[tuple[float, float]]:
-    """At most ``count`` of the spans, evenly spaced, each from the middle of its share."""
-    if len(spans) <= count:
-        return spans
-    return [spans[int((number + 0.5) * len(spans) / count)] for number in range(count)]
-
-
-def _dropped(track: FaceTrack, reason: str) -> DroppedTrack:
-    side_px = sorted(face.side_px for face in track.faces)[len(track.faces) // 2]
-    return DroppedTrack(track.start_s, track.end_s, side_px, reason)
-
-
-def _why_no_clips(search: FaceSearch, dropped: Sequence[DroppedTrack]) -> str:
-    if not dropped:
-        return f"no face found in {search.frames_searched} frames; faces that are very small or turned away are missed"
-    longest = max(dropped, key=lambda track: track.end_s - track.start_s)
-    return f"no usable face: {len(dropped)} seen, the longest dropped because {longest.reason}"
-
-
 @dataclass(frozen=True)
 class _Prepared:
     sha256: str | None
@@ -235,7 +170,7 @@ def _run(
     )
     futures: dict[Future[_Prepared], VideoRecord] = {}
     try:
-        with _sigint_held_back():  # what is blocked here is blocked in the workers that start now
+        with sigint_held_back():  # what is blocked here is blocked in the workers that start now
             futures = {executor.submit(_prepare_in_worker, record.path): record for record in records}
         for future in as_completed(futures):
             yield futures[future], future.result()
@@ -245,7 +180,7 @@ def _run(
             'called this outside of `if __name__ == "__main__":`; videos that were finished are kept'
         ) from None
     except BaseException:
-        with _sigint_held_back():
+        with sigint_held_back():
             workers = multiprocessing.active_children()
             for worker in workers:
                 worker.terminate()
@@ -253,7 +188,7 @@ def _run(
                 worker.join()
         raise
     finally:
-        with _sigint_held_back():
+        with sigint_held_back():
             # Once, and waiting: after a call that does not wait nothing waits for the executor's own thread any more,
             # and Python's exit, which wakes it, may find a pipe that it closes at that moment.
             executor.shutdown(cancel_futures=True)
@@ -304,38 +239,10 @@ def _start_worker(root: Path, settings: ClipSettings, face_model: Path | None, p
     import torch
 
     global _worker
-    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _worker = ClipStore(root, settings), load_face_detector(face_model)
-
-
-@contextmanager
-def _sigint_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the end of the block, and never reaches processes that start within it.
-
-    The mask alone is not enough: another thread (of a progress bar, say) may take the signal, and Python would still
-    raise it here.
-    """
-    is_main = threading.current_thread() is threading.main_thread()
-    waiting: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: waiting.append(number)) if is_main else None
-    mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
-    try:
-        yield
-    finally:
-        if is_main:
-            signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
-        signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-        if waiting:
-            signal.raise_signal(signal.SIGINT)
-
-
-def _die_with(parent: int) -> None:
-    """A pool's workers outlive a parent that is killed, waiting for work for ever; these do not."""
-    while os.getppid() == parent:
-        time.sleep(1)
-    os._exit(1)
 
 
 def _prepare_in_worker(path: Path) -> _Prepared:

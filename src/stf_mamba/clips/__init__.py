@@ -1,0 +1,1 @@
+"""Face clips: planned, cut and kept on disk."""
