@@ -101,9 +101,9 @@ def pseudofakes(
     settings: SettingsOption = None,
 ) -> None:
     """Show every kind of pseudo-fake beside its real clip: picture sheets and short videos. Look before you train."""
+    from stf_mamba.augmentation.pseudofakes import Donor
+    from stf_mamba.augmentation.samples import write_samples
     from stf_mamba.core.seeds import derive_seed
-    from stf_mamba.pseudofake_samples import write_samples
-    from stf_mamba.pseudofakes import Donor
     from stf_mamba.training_data import ItemReader
 
     store, manifest = open_clips(clips, dataset, settings)

@@ -17,7 +17,8 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from stf_mamba.augment import augment_clip
+from stf_mamba.augmentation.augment import augment_clip
+from stf_mamba.augmentation.pseudofakes import make_pseudofake
 from stf_mamba.core.environment import choose_device
 from stf_mamba.core.recipe import PhaseRecipe, Recipe
 from stf_mamba.core.records import JsonRecord, UInt8Array
@@ -25,7 +26,6 @@ from stf_mamba.core.seeds import derive_seed
 from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX, ALIGNED_SIDE_PX
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.optimisation import PhaseOptimiser, autocast_dtype
-from stf_mamba.pseudofakes import make_pseudofake
 from stf_mamba.scoring import CLIPS_AT_ONCE
 from stf_mamba.training_data import LOADER_PROCESSES_ON_CUDA, ClipBatch
 

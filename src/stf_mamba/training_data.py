@@ -15,7 +15,8 @@ import torch
 from torch import Tensor
 from torch.utils.data import DataLoader, Dataset
 
-from stf_mamba.augment import augment_clip
+from stf_mamba.augmentation.augment import augment_clip
+from stf_mamba.augmentation.pseudofakes import Donor, make_pseudofake, require_usable
 from stf_mamba.clips.records import Manifest, StoredClip
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import DatasetError
@@ -23,7 +24,6 @@ from stf_mamba.core.recipe import DataRecipe, Recipe
 from stf_mamba.core.records import FAKE, REAL, Float64Array, UInt8Array
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.faces.cropping import CropPath
-from stf_mamba.pseudofakes import Donor, make_pseudofake, require_usable
 from stf_mamba.scoring import thin, to_tensor
 
 LOADER_PROCESSES_ON_CUDA = 4

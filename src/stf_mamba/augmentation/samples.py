@@ -13,9 +13,9 @@ import av
 import cv2
 import numpy as np
 
+from stf_mamba.augmentation.pseudofakes import Donor, PseudoFake, make_pseudofake
 from stf_mamba.core.files import partial_path, write_bytes_atomically
 from stf_mamba.core.recipe import PseudoFakeRecipe
-from stf_mamba.pseudofakes import Donor, PseudoFake, make_pseudofake
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float64Array, UInt8Array

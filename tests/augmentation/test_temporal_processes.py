@@ -3,8 +3,13 @@
 import numpy as np
 import pytest
 
+from stf_mamba.augmentation.temporal_processes import (
+    DRIFT_GAIN,
+    FLICKER_COLOUR_GAIN,
+    draw_frame_changes,
+    smooth_process,
+)
 from stf_mamba.core.recipe import PseudoFakeRecipe
-from stf_mamba.temporal_processes import DRIFT_GAIN, FLICKER_COLOUR_GAIN, draw_frame_changes, smooth_process
 
 COMPONENTS = ("drift", "jitter", "flicker", "swim")
 OFF = dict.fromkeys(COMPONENTS, 0.0)

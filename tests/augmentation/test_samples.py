@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from face_clips import landmarks, moving_clip, still_clip
+from stf_mamba.augmentation.pseudofakes import Donor, PseudoFake, make_pseudofake
+from stf_mamba.augmentation.samples import sample_sheet, write_samples
 from stf_mamba.core.recipe import PseudoFakeRecipe
-from stf_mamba.pseudofake_samples import sample_sheet, write_samples
-from stf_mamba.pseudofakes import Donor, PseudoFake, make_pseudofake
 
 KINDS = ("self-blended", "cross-blended", "drift", "jitter", "flicker", "swim")
 FRAMES = 4

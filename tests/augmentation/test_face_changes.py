@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from face_clips import still_clip
-from stf_mamba.face_changes import (
+from stf_mamba.augmentation.face_changes import (
     LARGEST_BRIGHTNESS,
     LARGEST_CHANNEL_GAIN,
     SMALLEST_RESOLUTION,

@@ -8,11 +8,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from face_clips import SCALE, landmarks, moving_clip, still_clip
-from stf_mamba import pseudofakes
+from stf_mamba.augmentation import pseudofakes
+from stf_mamba.augmentation.face_changes import draw_face_change
+from stf_mamba.augmentation.pseudofakes import Donor, make_pseudofake
 from stf_mamba.core.recipe import PseudoFakeRecipe
-from stf_mamba.face_changes import draw_face_change
 from stf_mamba.faces.masks import PATCH_SIDE_PX, draw_mask_shape
-from stf_mamba.pseudofakes import Donor, make_pseudofake
 
 COMPONENTS = ("drift", "jitter", "flicker", "swim")
 OFF = PseudoFakeRecipe(**dict.fromkeys(COMPONENTS, 0.0))

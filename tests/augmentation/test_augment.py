@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PIL import Image
 
-from stf_mamba.augment import augment_clip
+from stf_mamba.augmentation.augment import augment_clip
 from stf_mamba.core.recipe import AugmentRecipe
 from stf_mamba.media.recoding import recode
 

@@ -15,8 +15,9 @@ from typing import TYPE_CHECKING, cast
 import cv2
 import numpy as np
 
+from stf_mamba.augmentation.face_changes import FaceChange, change_patch, draw_face_change, match_colours
+from stf_mamba.augmentation.temporal_processes import FrameChanges, draw_frame_changes
 from stf_mamba.core.recipe import PseudoFakeRecipe
-from stf_mamba.face_changes import FaceChange, change_patch, draw_face_change, match_colours
 from stf_mamba.faces.masks import (
     FACE_CENTRE_PX,
     PATCH_CORNER_PX,
@@ -27,7 +28,6 @@ from stf_mamba.faces.masks import (
     head_turn,
     to_aligned,
 )
-from stf_mamba.temporal_processes import FrameChanges, draw_frame_changes
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float32Array, Float64Array, UInt8Array

@@ -1,0 +1,1 @@
+"""What training changes about a clip, and the pseudo-fakes it makes of real ones."""
