@@ -23,17 +23,17 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
-from stf_mamba import metrics
 from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import Outcome
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split
+from stf_mamba.evaluation import metrics
+from stf_mamba.evaluation.predictions import Prediction, Predictions
+from stf_mamba.evaluation.scoring import thin, to_tensor
 from stf_mamba.models.encoders.relations import zone_weights
 from stf_mamba.models.encoders.vit import VIT_ENCODERS, VitEncoder
 from stf_mamba.models.weights.loading import load_encoder_weights
-from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.scoring import thin, to_tensor
 
 REGULARISATION = 0.01  # C of the logistic regression, fixed beforehand
 

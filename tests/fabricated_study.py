@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 
 from stf_mamba.core.records import FAKE, REAL, Outcome
-from stf_mamba.crossvalidation_figures import summarise
-from stf_mamba.metrics import auc
-from stf_mamba.out_of_fold import FoldPredictions
-from stf_mamba.predictions import Prediction, Predictions
+from stf_mamba.evaluation.fold_results import FoldPredictions
+from stf_mamba.evaluation.fold_statistics import summarise
+from stf_mamba.evaluation.metrics import auc
+from stf_mamba.evaluation.predictions import Prediction, Predictions
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
 from stf_mamba.study.results import Measured, RowResult, Study, StudySettings

@@ -15,11 +15,11 @@ from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.crossvalidation_plan import plan_folds
-from stf_mamba.evaluation import evaluate
-from stf_mamba.metrics import auc
-from stf_mamba.out_of_fold import CrossValidation
-from stf_mamba.predictions import Predictions
-from stf_mamba.runs import Run
+from stf_mamba.evaluation.evaluate import evaluate
+from stf_mamba.evaluation.fold_results import CrossValidation
+from stf_mamba.evaluation.metrics import auc
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.training_reports import Watcher
 from synthetic import FRAMES, synthetic_clip, synthetic_store, track
 

@@ -9,8 +9,8 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
-from stf_mamba import evaluation
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
+from stf_mamba.evaluation import evaluate as evaluation
 from stf_mamba.stopping import stop_requests
 from stf_mamba.training import train
 from stf_mamba.training_data import ItemReader

@@ -10,11 +10,11 @@ from safetensors.torch import load_file
 from stf_mamba.core.errors import DatasetError, LeakError, RunError, UsageError, WeightsError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.datasets.splits import Split
-from stf_mamba.evaluation import evaluate
-from stf_mamba.metrics import auc
+from stf_mamba.evaluation.evaluate import evaluate
+from stf_mamba.evaluation.metrics import auc
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.optimisation import parameter_groups, rate_factor
-from stf_mamba.runs import Run
 from stf_mamba.training import train
 from stf_mamba.training_data import batches_of_epoch
 from stf_mamba.training_reports import Watcher

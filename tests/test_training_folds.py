@@ -15,12 +15,12 @@ from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRe
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import identity_disjoint_split
-from stf_mamba.evaluation import evaluate
+from stf_mamba.evaluation.evaluate import evaluate
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.models.encoders.registry import build_encoder
 from stf_mamba.models.encoders.vit import VitEncoder
 from stf_mamba.models.weights.loading import save_state_dict
-from stf_mamba.predictions import Predictions
-from stf_mamba.runs import Run
 from stf_mamba.training import train
 from stf_mamba.training_folds import validation_folds
 from stf_mamba.training_reports import Watcher

@@ -11,13 +11,14 @@ import importlib
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
-    from stf_mamba import datasets, metrics
+    from stf_mamba import datasets
     from stf_mamba.api import evaluate, train
     from stf_mamba.case_report import write_case_report
     from stf_mamba.core.recipe import Recipe
     from stf_mamba.core.records import Outcome, Verdict
     from stf_mamba.detection import Detector, load_detector
-    from stf_mamba.runs import Run
+    from stf_mamba.evaluation import metrics
+    from stf_mamba.evaluation.runs import Run
 
 __version__ = "0.1.0"
 
@@ -39,7 +40,7 @@ _HOMES = {
     "Detector": "detection",
     "Outcome": "core.records",
     "Recipe": "core.recipe",
-    "Run": "runs",
+    "Run": "evaluation.runs",
     "Verdict": "core.records",
     "evaluate": "api",
     "load_detector": "detection",
@@ -47,10 +48,12 @@ _HOMES = {
     "write_case_report": "case_report",
 }
 
+_MODULES = {"datasets": "datasets", "metrics": "evaluation.metrics"}
+
 
 def __getattr__(name: str) -> Any:
     if name in _HOMES:
         return getattr(importlib.import_module(f"stf_mamba.{_HOMES[name]}"), name)
-    if name in __all__:
-        return importlib.import_module(f"stf_mamba.{name}")
+    if name in _MODULES:
+        return importlib.import_module(f"stf_mamba.{_MODULES[name]}")
     raise AttributeError(f"module 'stf_mamba' has no attribute {name!r}")

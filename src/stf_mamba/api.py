@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stf_mamba import evaluation, training
+from stf_mamba import training
 from stf_mamba.clips.preparation import manifest_name, prepare
 from stf_mamba.clips.records import ClipSettings, Manifest
 from stf_mamba.clips.store import ClipStore
@@ -13,10 +13,12 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.listing import Dataset
 from stf_mamba.datasets.splits import Split
+from stf_mamba.evaluation.evaluate import evaluate as evaluate_clips
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.protocol import Part, natural_part
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.models.weights.sources import local_weights
-from stf_mamba.predictions import Predictions
-from stf_mamba.runs import Run
 
 PathLike = str | os.PathLike[str]
 
@@ -57,7 +59,7 @@ def train(
 def evaluate(
     run: Run | PathLike,
     data: Dataset,
-    part: evaluation.Part | None = None,
+    part: Part | None = None,
     clips: PathLike | None = None,
     device: str = "auto",
     face_model: PathLike | None = None,
@@ -80,7 +82,7 @@ def evaluate(
     run = run if isinstance(run, Run) else Run.load(run)
     folder = Path(clips) if clips is not None else _clips_beside(run.folder)
     store, manifest = _prepare(data, run.clip_settings, folder, face_model, jobs)
-    return evaluation.evaluate(run, store, manifest, part or evaluation.natural_part(run, manifest), device)
+    return evaluate_clips(run, store, manifest, part or natural_part(run, manifest), device)
 
 
 def _prepare(

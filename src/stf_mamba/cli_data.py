@@ -204,9 +204,9 @@ def _clip_settings(
     like: Path | None, asked: dict[str, Any], asked_faces: dict[str, Any], face_model: Path | None
 ) -> ClipSettings:
     from stf_mamba.clips.records import ClipSettings
+    from stf_mamba.evaluation.runs import Run
     from stf_mamba.faces.detectors import load_face_detector
     from stf_mamba.faces.settings import FaceSettings
-    from stf_mamba.runs import Run
 
     detector = load_face_detector(face_model).name
     try:
@@ -258,7 +258,7 @@ def _one_real_clip_a_video(store: ClipStore, manifest: Manifest, recipe: Recipe)
 
 def _with_donors(reals: Sequence[TrainingClip], count: int) -> list[tuple[TrainingClip, TrainingClip]]:
     """``count`` clips spread over all, or all of them, each with the next clip of another person."""
-    from stf_mamba.scoring import thin
+    from stf_mamba.evaluation.scoring import thin
 
     pairs = []
     for index in thin(len(reals), min(count, len(reals))):

@@ -24,8 +24,8 @@ from stf_mamba.progress import progress_bar, stderr
 
 if TYPE_CHECKING:
     from stf_mamba.clips.records import ClipSettings
-    from stf_mamba.evaluation import Part
-    from stf_mamba.predictions import Predictions
+    from stf_mamba.evaluation.predictions import Predictions
+    from stf_mamba.evaluation.protocol import Part
 
 
 @reports_errors
@@ -65,9 +65,9 @@ def _score_with_run(
     run: Path, clips: Path, part: PartName, out: Path | None, dataset: str | None, device: str
 ) -> tuple[Predictions, Part, Path]:
     """Predictions, the part that was scored, and where they belong."""
-    from stf_mamba.evaluation import clips_for, entries_of_part, natural_part
-    from stf_mamba.evaluation import evaluate as evaluate_run
-    from stf_mamba.runs import Run
+    from stf_mamba.evaluation.evaluate import evaluate as evaluate_run
+    from stf_mamba.evaluation.protocol import clips_for, entries_of_part, natural_part
+    from stf_mamba.evaluation.runs import Run
 
     loaded = Run.load(run)
     store = clips_for(loaded, clips)
@@ -84,7 +84,7 @@ def _score_with_sbi(
 ) -> Predictions:
     """Predictions for all videos of a data set; whether its people were trained on is not known."""
     from stf_mamba.core.environment import choose_device
-    from stf_mamba.evaluation import predict
+    from stf_mamba.evaluation.evaluate import predict
     from stf_mamba.models.published.sbi import load_sbi_checkpoint
 
     store, manifest = open_clips(clips, dataset, settings)
@@ -114,8 +114,8 @@ def _published_stamp(checkpoint: Path, dataset: str, videos: int, settings: Clip
     """The protocol of a checkpoint that no run of ours made, in the words of ``evaluation.protocol_stamp``."""
     from stf_mamba.core.environment import versions
     from stf_mamba.core.files import sha256_of
-    from stf_mamba.evaluation import clip_stamp
-    from stf_mamba.scoring import AGGREGATION
+    from stf_mamba.evaluation.protocol import clip_stamp
+    from stf_mamba.evaluation.scoring import AGGREGATION
 
     return {
         "dataset": dataset,
@@ -134,7 +134,7 @@ def _published_stamp(checkpoint: Path, dataset: str, videos: int, settings: Clip
 
 
 def _report(predictions: Predictions, path: Path, part: str, as_json: bool) -> None:
-    from stf_mamba.metrics import auc, average_precision, equal_error_rate
+    from stf_mamba.evaluation.metrics import auc, average_precision, equal_error_rate
 
     try:
         figures = [figure(predictions) for figure in (auc, average_precision, equal_error_rate)]

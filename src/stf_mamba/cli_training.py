@@ -34,11 +34,11 @@ from stf_mamba.core.errors import UsageError
 from stf_mamba.progress import progress_bar, stderr, training_progress
 
 if TYPE_CHECKING:
-    from stf_mamba.auc_statistics import BootstrapDifference
     from stf_mamba.core.recipe import Recipe
     from stf_mamba.costs import CostEstimate
-    from stf_mamba.out_of_fold import Comparison, FoldPredictions, Summary
-    from stf_mamba.runs import Run
+    from stf_mamba.evaluation.fold_results import Comparison, FoldPredictions, Summary
+    from stf_mamba.evaluation.runs import Run
+    from stf_mamba.evaluation.statistics.resampling import BootstrapDifference
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML), such as one of those in recipes/.")]
 
@@ -120,10 +120,10 @@ def crossvalidate(
     from stf_mamba.core.plotting import save_figure
     from stf_mamba.core.recipe import Recipe
     from stf_mamba.crossvalidation import cross_validate
-    from stf_mamba.crossvalidation_figures import compare as compare_results
-    from stf_mamba.crossvalidation_figures import plot_cross_validation
+    from stf_mamba.evaluation.fold_results import CrossValidation
+    from stf_mamba.evaluation.fold_statistics import compare as compare_results
+    from stf_mamba.evaluation.plots import plot_cross_validation
     from stf_mamba.models.weights.sources import local_weights
-    from stf_mamba.out_of_fold import CrossValidation
 
     loaded = Recipe.load(recipe)
     _require_cache(cache, cache_storage)
@@ -222,7 +222,7 @@ def estimate(
 
 def _outcome_of(run: Run) -> str:
     """What a finished training is worth, by videos whose people it did not train on."""
-    from stf_mamba.metrics import auc
+    from stf_mamba.evaluation.metrics import auc
 
     out_of_fold = run.out_of_fold()
     if out_of_fold is not None:

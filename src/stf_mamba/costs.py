@@ -23,10 +23,10 @@ from stf_mamba.core.environment import choose_device
 from stf_mamba.core.recipe import PhaseRecipe, Recipe
 from stf_mamba.core.records import JsonRecord, UInt8Array
 from stf_mamba.core.seeds import derive_seed
+from stf_mamba.evaluation.scoring import CLIPS_AT_ONCE
 from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX, ALIGNED_SIDE_PX
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.optimisation import PhaseOptimiser, autocast_dtype
-from stf_mamba.scoring import CLIPS_AT_ONCE
 from stf_mamba.training_data import LOADER_PROCESSES_ON_CUDA, ClipBatch
 
 CLIPS_MEASURED_ON_CPU = 2  # a CPU has no more to gain from a larger batch, and a ViT-B clip takes it many seconds

@@ -32,15 +32,16 @@ from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import REAL, JsonRecord
-from stf_mamba.crossvalidation_figures import summarise
 from stf_mamba.crossvalidation_plan import PlannedFold, labelled, plan_folds
-from stf_mamba.evaluation import NOTHING_SELECTED, Part, entries_of_part, predict, protocol_stamp
-from stf_mamba.metrics import RESAMPLES
+from stf_mamba.evaluation.evaluate import predict
+from stf_mamba.evaluation.fold_results import CrossValidation, FoldPredictions, Grouping, ThresholdRule
+from stf_mamba.evaluation.fold_statistics import summarise
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.protocol import NOTHING_SELECTED, Part, entries_of_part, protocol_stamp
+from stf_mamba.evaluation.runs import FOLDS, Run
+from stf_mamba.evaluation.statistics.resampling import RESAMPLES
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.weights.loading import load_model_weights, save_state_dict
-from stf_mamba.out_of_fold import CrossValidation, FoldPredictions, Grouping, ThresholdRule
-from stf_mamba.predictions import Predictions
-from stf_mamba.runs import FOLDS, Run
 from stf_mamba.training import train
 from stf_mamba.training_folder import read_state
 from stf_mamba.training_folds import folds_of_training

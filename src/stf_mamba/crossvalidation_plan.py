@@ -14,7 +14,7 @@ from stf_mamba.core.seeds import derive_seed
 from stf_mamba.datasets.audit import require_disjoint
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split
-from stf_mamba.out_of_fold import Grouping
+from stf_mamba.evaluation.fold_results import Grouping
 
 
 @dataclass(frozen=True)

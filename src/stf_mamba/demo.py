@@ -18,10 +18,11 @@ from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.miniature.corpus import Miniature, MiniatureSettings, make_miniature
 from stf_mamba.datasets.splits import identity_disjoint_split
 from stf_mamba.detection import load_detector
-from stf_mamba.evaluation import Part, entries_of_part, evaluate
-from stf_mamba.metrics import auc
+from stf_mamba.evaluation.evaluate import evaluate
+from stf_mamba.evaluation.metrics import auc
+from stf_mamba.evaluation.protocol import Part, entries_of_part
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.progress import by_position, progress_bar, training_progress
-from stf_mamba.runs import Run
 from stf_mamba.training import train
 
 WHAT_IT_SHOWS = (

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 import torch
 
-from stf_mamba.calibration import Calibration
 from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.clips.planning import ClipRequest, find_clips
 from stf_mamba.clips.records import ClipSettings, StoredVideo
@@ -22,14 +21,15 @@ from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import Clip, Outcome, TrackScore, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
-from stf_mamba.evaluation import outcome_of
+from stf_mamba.evaluation.calibration import Calibration
+from stf_mamba.evaluation.evaluate import outcome_of
+from stf_mamba.evaluation.runs import Run
+from stf_mamba.evaluation.scoring import AGGREGATION, ClipInput, score_tracks, video_score
 from stf_mamba.faces.detectors import FaceDetector, load_face_detector
 from stf_mamba.media.times import window_spans
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.heads import VarianceContentHead, VarianceHead
 from stf_mamba.models.weights.loading import load_encoder_weights
-from stf_mamba.runs import Run
-from stf_mamba.scoring import AGGREGATION, ClipInput, score_tracks, video_score
 
 UNTRAINED = "The model is untrained: its scores say nothing about this video."
 SEEN = "The model was trained or calibrated on this very file: this does not show how it would judge a new one."

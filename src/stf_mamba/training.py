@@ -16,8 +16,8 @@ from stf_mamba.core import distributed
 from stf_mamba.core.environment import choose_device
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.prefix_cache import StorageType
-from stf_mamba.runs import Run
 from stf_mamba.training_folder import has_state
 from stf_mamba.training_folds import folds_of_training, out_of_fold_scores
 from stf_mamba.training_loop import TrainingJob, TrainingLoop

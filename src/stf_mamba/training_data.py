@@ -23,8 +23,8 @@ from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import DataRecipe, Recipe
 from stf_mamba.core.records import FAKE, REAL, Float64Array, UInt8Array
 from stf_mamba.core.seeds import derive_seed
+from stf_mamba.evaluation.scoring import thin, to_tensor
 from stf_mamba.faces.cropping import CropPath
-from stf_mamba.scoring import thin, to_tensor
 
 LOADER_PROCESSES_ON_CUDA = 4
 

@@ -14,7 +14,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stf_mamba.calibration import Calibration
 from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
@@ -24,8 +23,9 @@ from stf_mamba.core.files import remove_leftovers, sha256_of, write_bytes_atomic
 from stf_mamba.core.plotting import plot_history, save_figure
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
+from stf_mamba.evaluation.calibration import Calibration
+from stf_mamba.evaluation.runs import CACHE, FOLDS, OUT_OF_FOLD, Run
 from stf_mamba.models.weights.loading import save_state_dict
-from stf_mamba.runs import CACHE, FOLDS, OUT_OF_FOLD, Run
 
 
 def open_folder(

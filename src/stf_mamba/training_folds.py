@@ -25,9 +25,10 @@ from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.audit import require_disjoint
 from stf_mamba.datasets.people_folds import people_folds
 from stf_mamba.datasets.splits import Split, grouped_folds, linked_videos
-from stf_mamba.evaluation import entries_of_part, predict, protocol_stamp
-from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.runs import FOLDS, OUT_OF_FOLD, Run
+from stf_mamba.evaluation.evaluate import predict
+from stf_mamba.evaluation.predictions import Prediction, Predictions
+from stf_mamba.evaluation.protocol import entries_of_part, protocol_stamp
+from stf_mamba.evaluation.runs import FOLDS, OUT_OF_FOLD, Run
 from stf_mamba.training_loop import TrainingJob, TrainingLoop
 from stf_mamba.training_requirements import require_weights
 

@@ -19,7 +19,6 @@ import torch
 from torch import Tensor
 
 from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored, open_cache
-from stf_mamba.calibration import Calibration, cross_fitted_auc, fit_calibration
 from stf_mamba.clips.records import Manifest, ManifestEntry
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
@@ -28,6 +27,10 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import FAKE, REAL
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.datasets.splits import Split
+from stf_mamba.evaluation.calibration import Calibration, cross_fitted_auc, fit_calibration
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.runs import Run
+from stf_mamba.evaluation.scoring import CLIPS_AT_ONCE
 from stf_mamba.models.clip_detector import ClipDetector, build_detector, count_parameters
 from stf_mamba.models.heads import StandardisingHead
 from stf_mamba.models.weights.loading import load_encoder_weights, load_model_weights
@@ -40,10 +43,7 @@ from stf_mamba.optimisation import (
     rate_factor,
     require_margin_possible,
 )
-from stf_mamba.predictions import Predictions
-from stf_mamba.runs import Run
 from stf_mamba.scalars import ScalarWriter
-from stf_mamba.scoring import CLIPS_AT_ONCE
 from stf_mamba.stopping import stop_requests
 from stf_mamba.training_data import (
     ClipBatch,

@@ -12,11 +12,12 @@ from stf_mamba.clips.records import ManifestEntry
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.records import FAKE, TrackScore
-from stf_mamba.evaluation import predict
-from stf_mamba.metrics import area_under_roc, arrays
+from stf_mamba.evaluation.evaluate import predict
+from stf_mamba.evaluation.metrics import arrays
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.scoring import TokensOf
+from stf_mamba.evaluation.statistics.auc import area_under_roc
 from stf_mamba.models.clip_detector import ClipDetector
-from stf_mamba.predictions import Predictions
-from stf_mamba.scoring import TokensOf
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from pathlib import Path
 import pytest
 from terminal import Argument, stf
 
-from stf_mamba.calibration import Calibration
 from stf_mamba.datasets.drawn import DRAWN_PREFIX
 from stf_mamba.datasets.miniature.corpus import Miniature, MiniatureSettings, make_miniature
+from stf_mamba.evaluation.calibration import Calibration
 
 RECIPE = """
 name = "journey"

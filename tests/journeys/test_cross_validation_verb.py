@@ -7,7 +7,7 @@ from itertools import product
 import pytest
 from terminal import stf
 
-from stf_mamba.predictions import Predictions
+from stf_mamba.evaluation.predictions import Predictions
 
 NAME = "miniature-strangers"
 

@@ -7,7 +7,7 @@ from stf_mamba.core.recipe import PhaseRecipe
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.datasets.miniature.corpus import MiniatureSettings
 from stf_mamba.demo import demo_recipe, run_demo
-from stf_mamba.predictions import Predictions
+from stf_mamba.evaluation.predictions import Predictions
 
 
 def test_demo_leaves_what_it_promises(tmp_path, capsys):

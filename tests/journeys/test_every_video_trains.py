@@ -3,8 +3,8 @@
 import pytest
 from terminal import messages, stf
 
-from stf_mamba.predictions import Predictions
-from stf_mamba.runs import Run
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.runs import Run
 
 RECIPE = """
 name = "every-video"

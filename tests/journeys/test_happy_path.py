@@ -13,9 +13,9 @@ from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import Outcome, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
-from stf_mamba.evaluation import evaluate
-from stf_mamba.predictions import Predictions
-from stf_mamba.runs import Run
+from stf_mamba.evaluation.evaluate import evaluate
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.runs import Run
 
 
 class _Loads(html.parser.HTMLParser):

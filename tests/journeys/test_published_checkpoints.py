@@ -10,9 +10,9 @@ from terminal import stf
 from models.published.test_sbi import drawn_checkpoint, published_features
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.recipe import EncoderRecipe
+from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.models.encoders.registry import build_encoder
 from stf_mamba.models.weights.loading import save_state_dict
-from stf_mamba.predictions import Predictions
 
 
 @pytest.fixture(scope="module")

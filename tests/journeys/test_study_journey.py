@@ -8,7 +8,7 @@ from typer.testing import CliRunner
 from stf_mamba.cli import app
 from stf_mamba.core.errors import RunError
 from stf_mamba.datasets.miniature.corpus import MiniatureSettings
-from stf_mamba.runs import Run
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.study.budgets import BUDGETS
 from stf_mamba.study.listing import list_keys
 from stf_mamba.study.miniature_data import miniature_data

@@ -13,8 +13,8 @@ from terminal import TIMEOUT_S, TORCHRUN, children, run, started, stf, wait_unti
 
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.datasets.splits import Split
+from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.models.encoders.vit import VitEncoder
-from stf_mamba.predictions import Predictions
 from stf_mamba.training import train
 from synthetic import FRAMES, synthetic_store
 

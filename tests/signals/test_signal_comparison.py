@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from scipy import stats
 
+from stf_mamba.evaluation.statistics.significance import holm, mann_whitney_test, signed_rank_test
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.comparison import SignalVerdict, signal_statistics
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
-from stf_mamba.statistics import holm, mann_whitney_test, signed_rank_test
 
 SHOT = Footage(Fraction(25), 400, 300, 10.0)
 

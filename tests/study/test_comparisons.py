@@ -7,8 +7,8 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from fabricated_study import fabricated_study
-from stf_mamba.predictions import Predictions
-from stf_mamba.statistics import holm
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.statistics.significance import holm
 from stf_mamba.study.comparisons import compare_rows, compare_two, declared_comparisons
 
 

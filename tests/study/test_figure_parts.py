@@ -6,7 +6,7 @@ import pytest
 
 from fabricated_study import fabricated_study
 from stf_mamba.core.records import REAL
-from stf_mamba.metrics import Estimate
+from stf_mamba.evaluation.metrics import Estimate
 from stf_mamba.study.figure_capacity import beside, correlation_words, plot_capacity
 from stf_mamba.study.figure_parts import counts_in_words, curve, footer, interval_words, row_label
 from stf_mamba.study.figure_signals import groups, level_label

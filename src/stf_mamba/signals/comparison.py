@@ -10,22 +10,20 @@ from typing import Literal
 
 import numpy as np
 
-from stf_mamba.auc_statistics import bootstrap, people_weights, percentile_interval
 from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.metrics import CONFIDENCE, RESAMPLES, area_under_roc
-from stf_mamba.signals import SIGNALS
-from stf_mamba.signals.table import SignalRow, SignalTable
-from stf_mamba.statistics import (
-    ALPHA,
-    holm,
+from stf_mamba.evaluation.statistics.auc import area_under_roc
+from stf_mamba.evaluation.statistics.intervals import ALPHA, CONFIDENCE
+from stf_mamba.evaluation.statistics.power import (
     mann_whitney_detectable_auc,
     mann_whitney_power,
-    mann_whitney_test,
     signed_rank_detectable_effect,
     signed_rank_power,
-    signed_rank_test,
 )
+from stf_mamba.evaluation.statistics.resampling import RESAMPLES, bootstrap, people_weights, percentile_interval
+from stf_mamba.evaluation.statistics.significance import holm, mann_whitney_test, signed_rank_test
+from stf_mamba.signals import SIGNALS
+from stf_mamba.signals.table import SignalRow, SignalTable
 
 # A rank-biserial effect of 0.3 is an AUC of 0.65 between unpaired samples: a detector that nobody could use.
 EQUIVALENCE_MARGIN = 0.3

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Self
 
 from stf_mamba.core.records import FAKE, REAL
-from stf_mamba.predictions import IDENTITY_SEPARATOR
-from stf_mamba.stamped_csv import read_stamped_csv, write_stamped_csv
+from stf_mamba.evaluation.predictions import IDENTITY_SEPARATOR
+from stf_mamba.evaluation.stamped_csv import read_stamped_csv, write_stamped_csv
 
 
 @dataclass(frozen=True)

@@ -6,8 +6,8 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from stf_mamba.metrics import Estimate
-from stf_mamba.statistics import ALPHA
+from stf_mamba.evaluation.metrics import Estimate
+from stf_mamba.evaluation.statistics.intervals import ALPHA
 from stf_mamba.study.results import NOT_RUN, FinishedRow, Measured, Study
 from stf_mamba.study.rows import ROWS
 

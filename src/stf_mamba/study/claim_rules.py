@@ -15,9 +15,9 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy import stats
 
-from stf_mamba.metrics import CONFIDENCE
+from stf_mamba.evaluation.statistics.intervals import ALPHA, CONFIDENCE, normal_quantile
+from stf_mamba.evaluation.statistics.significance import holm, rank_correlation
 from stf_mamba.signals.comparison import SignalStatistics, SignalVerdict
-from stf_mamba.statistics import ALPHA, holm, normal_quantile, rank_correlation
 from stf_mamba.study.cells import NO_INTERVAL, p_value, signed
 from stf_mamba.study.comparisons import Domain, RowComparison, compare_two
 from stf_mamba.study.results import FinishedRow, Study

@@ -9,14 +9,22 @@ from typing import Literal
 import numpy as np
 from scipy import stats
 
-from stf_mamba.auc_statistics import BootstrapDifference, cluster_weights, delong_test, paired_bootstrap
 from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.crossvalidation_figures import compare
-from stf_mamba.metrics import RESAMPLES, area_under_roc, arrays, identity_clusters
-from stf_mamba.out_of_fold import CrossValidation
-from stf_mamba.predictions import Prediction, Predictions
-from stf_mamba.statistics import ALPHA, holm, normal_quantile
+from stf_mamba.evaluation.fold_results import CrossValidation
+from stf_mamba.evaluation.fold_statistics import compare
+from stf_mamba.evaluation.metrics import arrays
+from stf_mamba.evaluation.predictions import Prediction, Predictions
+from stf_mamba.evaluation.statistics.auc import area_under_roc, delong_test
+from stf_mamba.evaluation.statistics.intervals import ALPHA, normal_quantile
+from stf_mamba.evaluation.statistics.resampling import (
+    RESAMPLES,
+    BootstrapDifference,
+    cluster_weights,
+    identity_clusters,
+    paired_bootstrap,
+)
+from stf_mamba.evaluation.statistics.significance import holm
 from stf_mamba.study.results import FinishedRow, Study
 from stf_mamba.study.rows import BASELINE, REFERENCE, ROWS
 

@@ -17,8 +17,9 @@ from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import RunError, VideoError
 from stf_mamba.core.files import partial_path, remove_leftovers, write_text_atomically
 from stf_mamba.core.records import JsonRecord
+from stf_mamba.evaluation.statistics.intervals import ALPHA, CONFIDENCE
+from stf_mamba.evaluation.statistics.significance import holm, signed_rank_test
 from stf_mamba.media.encoding import TICK, x264_stream
-from stf_mamba.metrics import CONFIDENCE
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.comparison import SignalStatistics, differences_by_real, signal_statistics
 from stf_mamba.signals.experiment import (
@@ -32,7 +33,6 @@ from stf_mamba.signals.experiment import (
     table_stamp,
 )
 from stf_mamba.signals.table import SignalRow, SignalTable
-from stf_mamba.statistics import ALPHA, holm, signed_rank_test
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import UInt8Array

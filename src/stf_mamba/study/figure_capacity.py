@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 from stf_mamba.core.plotting import BLUE, GREY, ORANGE
-from stf_mamba.statistics import rank_correlation
+from stf_mamba.evaluation.statistics.significance import rank_correlation
 from stf_mamba.study.cells import NO_INTERVAL, signed, stands_in
 from stf_mamba.study.figure_backbones import BACKBONES
 from stf_mamba.study.figure_parts import (

@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from stf_mamba.core.plotting import BLUE, GREY, ORANGE
-from stf_mamba.metrics import CONFIDENCE, Estimate
+from stf_mamba.evaluation.metrics import Estimate
+from stf_mamba.evaluation.statistics.intervals import CONFIDENCE
 from stf_mamba.study.cells import stands_in
 from stf_mamba.study.published import REPORTED_ROWS
 from stf_mamba.study.results import NOT_RUN, FinishedRow, Measured, Study, Training

@@ -9,7 +9,7 @@ import numpy as np
 
 from stf_mamba.core.plotting import BLUE, GREY, ORANGE
 from stf_mamba.core.records import REAL
-from stf_mamba.metrics import CONFIDENCE
+from stf_mamba.evaluation.statistics.intervals import CONFIDENCE
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.comparison import SignalStatistics
 from stf_mamba.signals.table import SignalTable

@@ -25,9 +25,9 @@ from typing import Any, Literal, Self
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import JsonRecord
-from stf_mamba.metrics import Estimate
-from stf_mamba.out_of_fold import CrossValidation, Grouping
-from stf_mamba.predictions import Predictions
+from stf_mamba.evaluation.fold_results import CrossValidation, Grouping
+from stf_mamba.evaluation.metrics import Estimate
+from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.signals.table import SignalTable
 from stf_mamba.study.rows import ROWS, StudyRow
 

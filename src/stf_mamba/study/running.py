@@ -22,19 +22,19 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.protocols import REPORT_VALIDATION_FRACTION, report_split
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
-from stf_mamba.evaluation import Part, entries_of_part, evaluate, protocol_stamp
-from stf_mamba.metrics import auc
+from stf_mamba.evaluation.evaluate import evaluate
+from stf_mamba.evaluation.fold_results import Grouping
+from stf_mamba.evaluation.frame_scoring import predict_frames
+from stf_mamba.evaluation.metrics import auc, mean_auc
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.protocol import Part, entries_of_part, protocol_stamp
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.models.encoders.cnn import CNN_ENCODERS
 from stf_mamba.models.encoders.registry import ENCODERS
-from stf_mamba.out_of_fold import Grouping
-from stf_mamba.predictions import Predictions
-from stf_mamba.runs import Run
 from stf_mamba.study.budgets import Budget, block_count, planned_recipe
-from stf_mamba.study.frame_level import predict_frames
 from stf_mamba.study.report_way import report_recipe
 from stf_mamba.study.results import Design, Measured, ProtocolName, RowResult, Study, StudySettings
 from stf_mamba.study.rows import ROWS, StudyRow
-from stf_mamba.study.seed_means import mean_auc
 from stf_mamba.training import train
 from stf_mamba.training_reports import Watcher
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Self
 
 from stf_mamba.core.records import FAKE, REAL, Outcome
-from stf_mamba.stamped_csv import read_stamped_csv, write_stamped_csv
+from stf_mamba.evaluation.stamped_csv import read_stamped_csv, write_stamped_csv
 
 IDENTITY_SEPARATOR = "|"
 

@@ -8,12 +8,11 @@ import torch
 
 from fabricated_study import drawn_predictions
 from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
-from stf_mamba.metrics import auc
+from stf_mamba.evaluation.frame_scoring import predict_frames
+from stf_mamba.evaluation.metrics import auc, mean_auc
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.scoring import score_stored_video
 from stf_mamba.models.clip_detector import build_detector
-from stf_mamba.predictions import Predictions
-from stf_mamba.scoring import score_stored_video
-from stf_mamba.study.frame_level import predict_frames
-from stf_mamba.study.seed_means import mean_auc
 from synthetic import FRAMES, synthetic_store
 
 CPU = torch.device("cpu")

@@ -6,10 +6,11 @@ import numpy as np
 import pytest
 
 from stf_mamba.core.records import Outcome
-from stf_mamba.crossvalidation_figures import choose_threshold, compare, mean_fold_auc, plot_cross_validation, summarise
-from stf_mamba.metrics import auc
-from stf_mamba.out_of_fold import FoldPredictions
-from stf_mamba.predictions import Prediction, Predictions
+from stf_mamba.evaluation.fold_results import FoldPredictions
+from stf_mamba.evaluation.fold_statistics import choose_threshold, compare, mean_fold_auc, summarise
+from stf_mamba.evaluation.metrics import auc
+from stf_mamba.evaluation.plots import plot_cross_validation
+from stf_mamba.evaluation.predictions import Prediction, Predictions
 
 
 def predictions_of(scores, labels, ids, person=lambda video_id: (f"person of {video_id}",)):

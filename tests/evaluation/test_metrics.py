@@ -7,8 +7,10 @@ from hypothesis import strategies as st
 from sklearn.metrics import roc_auc_score
 
 from stf_mamba.core.records import Outcome
-from stf_mamba.metrics import MIN_CLUSTERS, area_under_roc, auc, average_precision, equal_error_rate, identity_clusters
-from stf_mamba.predictions import Prediction, Predictions
+from stf_mamba.evaluation.metrics import auc, average_precision, equal_error_rate
+from stf_mamba.evaluation.predictions import Prediction, Predictions
+from stf_mamba.evaluation.statistics.auc import area_under_roc
+from stf_mamba.evaluation.statistics.resampling import MIN_CLUSTERS, identity_clusters
 
 
 def predictions_of(scores, labels, identities=None):

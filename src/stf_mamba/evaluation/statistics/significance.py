@@ -17,9 +17,8 @@ import numpy.typing as npt
 from scipy import optimize, stats
 
 from stf_mamba.core.records import Float64Array, JsonRecord
-from stf_mamba.metrics import CONFIDENCE
-
-ALPHA = 0.05
+from stf_mamba.evaluation.statistics.intervals import CONFIDENCE, finite_sample, normal_quantile, wilson_interval
+from stf_mamba.evaluation.statistics.power import signed_rank_variance
 
 # All orders of so many values are gone through; more pairs have a distribution near enough to Student's.
 MOST_PAIRS_PERMUTED = 8
@@ -66,24 +65,6 @@ class MannWhitneyTest(JsonRecord):
     confidence: float
     n_a: int
     n_b: int
-
-
-@dataclass(frozen=True)
-class Equivalence(JsonRecord):
-    """Two one-sided tests of whether a difference lies within ±``margin``.
-
-    Attributes:
-        low, high: interval at 1 − 2 ``alpha``; the difference is equivalent to 0 where it lies inside the margin.
-        p: the larger of the two one-sided p-values.
-    """
-
-    difference: float
-    low: float
-    high: float
-    margin: float
-    alpha: float
-    p: float
-    equivalent: bool
 
 
 @dataclass(frozen=True)
@@ -136,7 +117,7 @@ def signed_rank_test(differences: npt.ArrayLike, confidence: float = CONFIDENCE)
     w_plus = float(ranks[nonzero > 0].sum())
     effect = float(2 * w_plus / ranks.sum() - 1)
     p = float(stats.wilcoxon(nonzero).pvalue)
-    share_low, share_high = wilson_interval((1 + effect) / 2, 1 / _signed_rank_variance(len(nonzero)), confidence)
+    share_low, share_high = wilson_interval((1 + effect) / 2, 1 / signed_rank_variance(len(nonzero)), confidence)
     interval = 2 * share_low - 1, 2 * share_high - 1
     return SignedRankTest(w_plus, p, effect, *interval, confidence, len(nonzero), len(given) - len(nonzero))
 
@@ -160,108 +141,6 @@ def mann_whitney_test(a: npt.ArrayLike, b: npt.ArrayLike, confidence: float = CO
     return MannWhitneyTest(
         float(found.statistic), float(found.pvalue), area, effect, *interval, confidence, len(above), len(below)
     )
-
-
-def signed_rank_power(effect: float, n_pairs: int, alpha: float = ALPHA) -> float:
-    """Probability that ``signed_rank_test`` of so many pairs gives p < alpha at a true rank-biserial effect.
-
-    Normal approximation with the variance under the null hypothesis; 0 where no outcome at all reaches alpha.
-
-    Raises:
-        ValueError: a number out of range.
-
-    Source: Noether, JASA 1987, section 3.
-    """
-    _require_between("effect", effect, -1, 1)
-    _require_between("alpha", alpha, 0, 1)
-    if n_pairs < 1:
-        raise ValueError(f"n_pairs is {n_pairs}, expected 1 or more")
-    if 2 * 0.5**n_pairs > alpha:
-        return 0.0
-    return _normal_power(abs(effect) / math.sqrt(_signed_rank_variance(n_pairs)), alpha)
-
-
-def signed_rank_detectable_effect(n_pairs: int, power: float = 0.8, alpha: float = ALPHA) -> float | None:
-    """Smallest rank-biserial effect that ``signed_rank_test`` finds with this power; ``None`` if not even 1 is.
-
-    Raises:
-        ValueError: a number out of range.
-
-    Source: as ``signed_rank_power``.
-    """
-    _require_between("power", power, 0.5, 1)
-    if signed_rank_power(1.0, n_pairs, alpha) < power:
-        return None
-    return _detectable_shift(power, alpha) * math.sqrt(_signed_rank_variance(n_pairs))
-
-
-def mann_whitney_power(auc: float, n_a: int, n_b: int, alpha: float = ALPHA) -> float:
-    """Probability that ``mann_whitney_test`` gives p < alpha at a true AUC. Otherwise as ``signed_rank_power``.
-
-    Raises:
-        ValueError: a number out of range.
-
-    Source: Noether, JASA 1987, section 2.
-    """
-    _require_between("auc", auc, 0, 1)
-    _require_between("alpha", alpha, 0, 1)
-    if min(n_a, n_b) < 1:
-        raise ValueError(f"samples of {n_a} and {n_b} values, expected 1 or more in each")
-    if 2 / math.comb(n_a + n_b, n_a) > alpha:
-        return 0.0
-    return _normal_power(abs(auc - 0.5) / _mann_whitney_deviation(n_a, n_b), alpha)
-
-
-def mann_whitney_detectable_auc(n_a: int, n_b: int, power: float = 0.8, alpha: float = ALPHA) -> float | None:
-    """Smallest AUC above one half that ``mann_whitney_test`` finds with this power; ``None`` if not even 1 is.
-
-    Raises:
-        ValueError: a number out of range.
-
-    Source: as ``mann_whitney_power``.
-    """
-    _require_between("power", power, 0.5, 1)
-    if mann_whitney_power(1.0, n_a, n_b, alpha) < power:
-        return None
-    return 0.5 + _detectable_shift(power, alpha) * _mann_whitney_deviation(n_a, n_b)
-
-
-def equivalence_test(
-    difference: float,
-    standard_error: float,
-    margin: float,
-    degrees_of_freedom: float = math.inf,
-    alpha: float = ALPHA,
-) -> Equivalence:
-    """Two one-sided t-tests of an estimated difference; with infinite degrees of freedom they are z-tests.
-
-    Raises:
-        ValueError: a standard error or margin that is not positive, or an alpha outside (0, 0.5).
-
-    Source: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 1987.
-    """
-    if not (standard_error > 0 and margin > 0 and degrees_of_freedom > 0):
-        raise ValueError(
-            f"standard error {standard_error}, margin {margin} and degrees of freedom {degrees_of_freedom} must be "
-            "positive"
-        )
-    _require_between("alpha", alpha, 0, 0.5)
-    above_low = stats.t.sf((difference + margin) / standard_error, degrees_of_freedom)
-    below_high = stats.t.cdf((difference - margin) / standard_error, degrees_of_freedom)
-    p = float(max(above_low, below_high))
-    reach = float(stats.t.isf(alpha, degrees_of_freedom)) * standard_error
-    return Equivalence(difference, difference - reach, difference + reach, margin, alpha, p, p < alpha)
-
-
-def paired_equivalence_test(differences: npt.ArrayLike, margin: float, alpha: float = ALPHA) -> Equivalence:
-    """``equivalence_test`` of the mean of paired differences (N,).
-
-    Raises:
-        ValueError: fewer than two differences, one that is not finite, all of them equal, or as ``equivalence_test``.
-    """
-    given = finite_sample("differences", differences, 2)
-    error = float(given.std(ddof=1)) / math.sqrt(len(given))
-    return equivalence_test(float(given.mean()), error, margin, len(given) - 1, alpha)
 
 
 def rank_correlation(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = CONFIDENCE) -> RankCorrelation:
@@ -291,48 +170,6 @@ def rank_correlation(x: npt.ArrayLike, y: npt.ArrayLike, confidence: float = CON
     )
 
 
-def wilson_interval(share: float, trials: float, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """Interval of a proportion seen in so many independent trials, whose number may be an effective one.
-
-    Raises:
-        ValueError: a share outside [0, 1], or no trials.
-
-    Source: Wilson, JASA 1927.
-    """
-    _require_between("share", share, 0, 1)
-    if not trials > 0:
-        raise ValueError(f"trials is {trials}, expected a positive number")
-    z2 = normal_quantile(confidence) ** 2 / trials
-    middle = (share + z2 / 2) / (1 + z2)
-    reach = math.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
-    return max(0.0, middle - reach), min(1.0, middle + reach)
-
-
-def prediction_bound(values: npt.ArrayLike, confidence: float = CONFIDENCE) -> float:
-    """What a further value of the normal distribution that gave the values (N,) stays below with this probability.
-
-    Raises:
-        ValueError: fewer than two values, one that is not finite, or a confidence outside [0, 1].
-
-    Source: Hahn and Meeker, "Statistical Intervals", 1991, section 4.8.
-    """
-    given = finite_sample("values", values, 2)
-    _require_between("confidence", confidence, 0, 1)
-    n = len(given)
-    reach = float(stats.t.ppf(confidence, n - 1)) * float(given.std(ddof=1)) * math.sqrt(1 + 1 / n)
-    return float(given.mean()) + reach
-
-
-def _signed_rank_variance(n: int) -> float:
-    """Variance of the matched-pairs rank-biserial effect of n pairs under the null hypothesis, without ties."""
-    return 2 * (2 * n + 1) / (3 * n * (n + 1))
-
-
-def _mann_whitney_deviation(n_a: int, n_b: int) -> float:
-    """Standard deviation of the AUC of two samples under the null hypothesis, without ties."""
-    return math.sqrt((n_a + n_b + 1) / (12 * n_a * n_b))
-
-
 def _newcombe_interval(area: float, n_a: int, n_b: int, confidence: float) -> tuple[float, float]:
     z2 = normal_quantile(confidence) ** 2
     others = (n_a + n_b) / 2 - 1
@@ -351,22 +188,6 @@ def _newcombe_interval(area: float, n_a: int, n_b: int, confidence: float) -> tu
     return low, high
 
 
-def _normal_power(shift: float, alpha: float) -> float:
-    limit = normal_quantile(1 - alpha)
-    return float(stats.norm.sf(limit - shift) + stats.norm.cdf(-limit - shift))
-
-
-def _detectable_shift(power: float, alpha: float) -> float:
-    """In standard deviations. From a power of one half the far tail is below a thousandth of the alpha."""
-    return normal_quantile(1 - alpha) + float(stats.norm.ppf(power))
-
-
-def normal_quantile(confidence: float) -> float:
-    """Half width of the central normal interval, in standard deviations."""
-    _require_between("confidence", confidence, 0, 1)
-    return float(stats.norm.ppf(0.5 + confidence / 2))
-
-
 def _permuted_p(x: Float64Array, y: Float64Array) -> float:
     """Two-sided: the part of all orders of y whose rank covariance is at least as far from 0."""
     ranks_x = stats.rankdata(x) - (len(x) + 1) / 2
@@ -374,17 +195,3 @@ def _permuted_p(x: Float64Array, y: Float64Array) -> float:
     orders = np.array(list(permutations(range(len(y)))))
     covariances = np.abs(ranks_y[orders] @ ranks_x)
     return float((covariances >= abs(ranks_y @ ranks_x) - 1e-9).mean())
-
-
-def finite_sample(name: str, values: npt.ArrayLike, at_least: int) -> Float64Array:
-    given = np.asarray(values, dtype=np.float64)
-    if given.ndim != 1 or len(given) < at_least:
-        raise ValueError(f"{name} has the shape {given.shape}, expected one dimension and {at_least} or more values")
-    if not np.isfinite(given).all():
-        raise ValueError(f"{name} holds {int((~np.isfinite(given)).sum())} values that are not finite; leave them out")
-    return given
-
-
-def _require_between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, expected {low} to {high}")

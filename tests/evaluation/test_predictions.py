@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.records import Outcome
-from stf_mamba.predictions import COLUMNS, Prediction, Predictions
+from stf_mamba.evaluation.predictions import COLUMNS, Prediction, Predictions
 
 ROW = Prediction("ffpp/real/000", "a b/000.mp4", 0, ("ffpp:000",), "real", "c23", -1.25, Outcome.NOT_FLAGGED, 2)
 BLIND = Prediction("ffpp/real/001", "c,d.mp4", 0, (), None, None, None, Outcome.NOT_ANALYSABLE, 0)

@@ -6,20 +6,21 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-import numpy.typing as npt
 
 from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.predictions import Prediction, Predictions
-
-IntArray = npt.NDArray[np.intp]
-
-CONFIDENCE = 0.95
-RESAMPLES = 2000
-
-# Resampling fewer groups of people than this, with real or with fake videos, says next to nothing about other people:
-# no interval is given.
-MIN_CLUSTERS = 4
+from stf_mamba.evaluation.predictions import Prediction, Predictions
+from stf_mamba.evaluation.statistics.auc import area_under_roc
+from stf_mamba.evaluation.statistics.intervals import CONFIDENCE
+from stf_mamba.evaluation.statistics.resampling import (
+    MIN_CLUSTERS,
+    RESAMPLES,
+    bootstrap,
+    cluster_weights,
+    groups_by_class,
+    identity_clusters,
+    percentile_interval,
+)
 
 
 @dataclass(frozen=True)
@@ -114,38 +115,6 @@ def arrays(rows: Sequence[Prediction]) -> tuple[Float64Array, Float64Array]:
     return scores, labels
 
 
-def identity_clusters(rows: Sequence[Prediction]) -> IntArray:
-    """Cluster number (N,) of each row: rows that share a person, directly or through others, share a number."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    people: dict[str, int] = {}
-    links = [
-        (number, people.setdefault(person, len(people))) for number, row in enumerate(rows) for person in row.identities
-    ]
-    size = len(rows) + len(people)
-    row_nodes = [number for number, _ in links]
-    person_nodes = [len(rows) + person for _, person in links]
-    graph = coo_array((np.ones(len(links)), (row_nodes, person_nodes)), shape=(size, size))
-    component = connected_components(graph, directed=False)[1][: len(rows)]
-    return np.unique(component, return_inverse=True)[1]
-
-
-def groups_by_class(clusters: IntArray, labels: Float64Array) -> tuple[int, int]:
-    """How many clusters hold real videos, and how many hold fakes."""
-    return len(np.unique(clusters[labels == REAL])), len(np.unique(clusters[labels == FAKE]))
-
-
-def area_under_roc(scores: Float64Array, labels: Float64Array, weights: Float64Array) -> float:
-    """Probability that a weighted random fake scores above a real, ties counting half (Mann-Whitney)."""
-    order = np.argsort(scores, kind="stable")
-    scores, real, fake = scores[order], (weights * (labels == REAL))[order], (weights * (labels == FAKE))[order]
-    starts = np.flatnonzero(np.r_[True, np.diff(scores) > 0])  # first index of each run of equal scores
-    real_at, fake_at = np.add.reduceat(real, starts), np.add.reduceat(fake, starts)
-    real_below = np.cumsum(real_at) - real_at
-    return float((fake_at * (real_below + real_at / 2)).sum() / (real.sum() * fake.sum()))
-
-
 def _average_precision(scores: Float64Array, labels: Float64Array, weights: Float64Array) -> float:
     from sklearn.metrics import average_precision_score
 
@@ -163,3 +132,49 @@ def _equal_error_rate(scores: Float64Array, labels: Float64Array, weights: Float
     rise = gap[crossing] - gap[crossing - 1]
     share = -gap[crossing - 1] / rise
     return float(false_alarm[crossing - 1] + share * (false_alarm[crossing] - false_alarm[crossing - 1]))
+
+
+def mean_auc(predictions: Sequence[Predictions], resamples: int = RESAMPLES) -> Estimate:
+    """Mean over seeds of the AUC on the same videos, bootstrapped over identity clusters, one draw for all seeds.
+
+    Of one seed it is ``metrics.auc``.
+
+    Raises:
+        ValueError: no predictions, seeds that scored different videos, or videos of one class only.
+    """
+    matrix, labels, clusters = _aligned(predictions)
+    count = int(clusters.max()) + 1
+
+    def figure(weights: Float64Array) -> Float64Array:
+        return np.array([np.mean([area_under_roc(scores, labels, weights) for scores in matrix])])
+
+    generator = np.random.default_rng(derive_seed("bootstrap", "AUC", len(labels)))  # the draws of metrics.auc
+    value = float(figure(np.ones(len(labels)))[0])
+    values = bootstrap(figure, labels, cluster_weights(clusters, generator, resamples))[:, 0]
+    by_class = groups_by_class(clusters, labels)
+    low, high = percentile_interval(values) if min(by_class) >= MIN_CLUSTERS else (None, None)
+    n_fake = int(labels.sum())
+    return Estimate("AUC", value, low, high, CONFIDENCE, len(labels) - n_fake, n_fake, count, *by_class)
+
+
+def _aligned(
+    predictions: Sequence[Predictions],
+) -> tuple[Float64Array, Float64Array, np.ndarray[tuple[int], np.dtype[np.intp]]]:
+    """Scores (S, N), labels (N,) and cluster numbers (N,) in the first seed's order."""
+    if not predictions:
+        raise ValueError("no predictions to take a mean of; give one or more seeds'")
+    rows = predictions[0].scored()
+    ids = [row.video_id for row in rows]
+    matrix = []
+    for number, of_seed in enumerate(predictions):
+        scores = {row.video_id: row.score for row in of_seed.scored()}
+        if scores.keys() != set(ids):
+            raise ValueError(
+                f"seed number {number + 1} scored {len(scores)} videos, the first {len(ids)}, and not the same ones; "
+                "keep the videos that every seed scored"
+            )
+        matrix.append([scores[video_id] for video_id in ids])
+    labels = arrays(rows)[1]
+    if not 0 < labels.sum() < len(labels):
+        raise ValueError(f"AUC needs both classes; {int(labels.sum())} of {len(labels)} scored videos are fake")
+    return np.array(matrix, np.float64), labels, identity_clusters(rows)

@@ -8,7 +8,7 @@ from itertools import islice
 from typing import TYPE_CHECKING
 
 from stf_mamba.core.records import Outcome
-from stf_mamba.predictions import Prediction, Predictions
+from stf_mamba.evaluation.predictions import Prediction, Predictions
 
 if TYPE_CHECKING:
     import torch
@@ -16,8 +16,8 @@ if TYPE_CHECKING:
 
     from stf_mamba.clips.records import ManifestEntry
     from stf_mamba.clips.store import ClipStore
+    from stf_mamba.evaluation.scoring import ClipInput
     from stf_mamba.models.clip_detector import ClipDetector
-    from stf_mamba.scoring import ClipInput
 
 
 def predict_frames(
@@ -74,7 +74,7 @@ def _require_frame_level(model: ClipDetector) -> None:
 def _rows(
     model: ClipDetector, store: ClipStore, entry: ManifestEntry, frames: int, device: torch.device
 ) -> Iterator[Prediction]:
-    from stf_mamba.scoring import CLIPS_AT_ONCE, ClipInput
+    from stf_mamba.evaluation.scoring import CLIPS_AT_ONCE, ClipInput
 
     assert entry.sha256 is not None
     clips = store.video(entry.sha256).clips
@@ -91,7 +91,7 @@ def _scored(
     """Each clip with its scored frames' times in seconds and logits."""
     import torch
 
-    from stf_mamba.scoring import thin, to_tensor
+    from stf_mamba.evaluation.scoring import thin, to_tensor
 
     chosen = [thin(len(clip.times_s), frames) for clip in clips]
     batch = torch.stack([to_tensor(clip.load(), at) for clip, at in zip(clips, chosen, strict=True)])

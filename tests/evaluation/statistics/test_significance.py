@@ -9,20 +9,19 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stf_mamba.statistics import (
+from stf_mamba.evaluation.statistics.intervals import (
     equivalence_test,
-    holm,
-    mann_whitney_detectable_auc,
-    mann_whitney_power,
-    mann_whitney_test,
     paired_equivalence_test,
     prediction_bound,
-    rank_correlation,
-    signed_rank_detectable_effect,
-    signed_rank_power,
-    signed_rank_test,
     wilson_interval,
 )
+from stf_mamba.evaluation.statistics.power import (
+    mann_whitney_detectable_auc,
+    mann_whitney_power,
+    signed_rank_detectable_effect,
+    signed_rank_power,
+)
+from stf_mamba.evaluation.statistics.significance import holm, mann_whitney_test, rank_correlation, signed_rank_test
 
 
 def share_of_hits(inside, simulations=400):

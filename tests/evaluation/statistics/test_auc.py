@@ -8,16 +8,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 from scipy import stats
 
-from stf_mamba.auc_statistics import (
-    auc_interval,
-    bootstrap,
-    cluster_weights,
-    delong_test,
-    paired_auc_bootstrap,
-    people_weights,
-    percentile_interval,
-)
-from stf_mamba.metrics import area_under_roc
+from stf_mamba.evaluation.statistics.auc import area_under_roc, auc_interval, delong_test, paired_auc_bootstrap
+from stf_mamba.evaluation.statistics.resampling import bootstrap, cluster_weights, people_weights, percentile_interval
 
 
 def placements(scores, labels):

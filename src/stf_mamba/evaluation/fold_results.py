@@ -15,11 +15,12 @@ from typing import Literal, Self
 
 import numpy as np
 
-from stf_mamba.auc_statistics import BootstrapDifference, DelongTest
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.records import JsonRecord, Outcome
-from stf_mamba.metrics import Estimate, arrays
-from stf_mamba.predictions import Predictions
+from stf_mamba.evaluation.metrics import Estimate, arrays
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.statistics.auc import DelongTest
+from stf_mamba.evaluation.statistics.resampling import BootstrapDifference
 
 ThresholdRule = Literal["youden", "specificity", "predictive"]
 

@@ -6,10 +6,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.linear_model import LogisticRegression
 
-from stf_mamba.calibration import Calibration, cross_fitted_auc, fit_calibration, fit_logistic
 from stf_mamba.core.records import Outcome
-from stf_mamba.metrics import area_under_roc, arrays, auc
-from stf_mamba.predictions import Prediction, Predictions
+from stf_mamba.evaluation.calibration import Calibration, cross_fitted_auc, fit_calibration, fit_logistic
+from stf_mamba.evaluation.metrics import arrays, auc
+from stf_mamba.evaluation.predictions import Prediction, Predictions
+from stf_mamba.evaluation.statistics.auc import area_under_roc
 
 
 def predictions_of(scores, labels, person=str):

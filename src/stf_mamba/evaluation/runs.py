@@ -24,16 +24,16 @@ from typing import Any, Self
 
 import torch
 
-from stf_mamba.calibration import Calibration
 from stf_mamba.clips.records import ClipSettings
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.splits import Split
+from stf_mamba.evaluation.calibration import Calibration
+from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.weights.loading import load_model_weights
-from stf_mamba.predictions import Predictions
 
 OUT_OF_FOLD = "out-of-fold.csv"
 FOLDS = "folds"

@@ -9,8 +9,10 @@ import numpy as np
 
 from stf_mamba.core.records import Float64Array, JsonRecord, Outcome
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.metrics import MIN_CLUSTERS, Estimate, area_under_roc, arrays, auc, groups_by_class, identity_clusters
-from stf_mamba.predictions import Predictions
+from stf_mamba.evaluation.metrics import Estimate, arrays, auc
+from stf_mamba.evaluation.predictions import Predictions
+from stf_mamba.evaluation.statistics.auc import area_under_roc
+from stf_mamba.evaluation.statistics.resampling import MIN_CLUSTERS, groups_by_class, identity_clusters
 
 CONFIDENCE = 0.90
 RESAMPLES = 500

@@ -12,9 +12,10 @@ from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, Outcome, VideoRecord
-from stf_mamba.evaluation import evaluate, natural_part, predict
+from stf_mamba.evaluation.evaluate import evaluate, predict
+from stf_mamba.evaluation.protocol import natural_part
+from stf_mamba.evaluation.scoring import score_stored_video, thin, video_score
 from stf_mamba.models.clip_detector import build_detector
-from stf_mamba.scoring import score_stored_video, thin, video_score
 from stf_mamba.training import train
 from synthetic import FRAMES, SETTINGS, synthetic_clip, synthetic_store, track
 

@@ -1,0 +1,1 @@
+"""Tests, intervals, resampling and power, each checked against an independent implementation."""
