@@ -33,8 +33,8 @@ from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, Recipe
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.encoders.last_block import cls_only_block
 from stf_mamba.models.heads import ClipOutput
-from stf_mamba.prefix_cache import CacheEntry, PrefixCache, cache_settings
-from stf_mamba.prefix_filling import estimate_bytes, prefix_tokens
+from stf_mamba.training.cache.filling import estimate_bytes, prefix_tokens
+from stf_mamba.training.cache.prefix_cache import CacheEntry, PrefixCache, cache_settings
 from timing import machine, take_turns
 
 THREADS, TURNS, QUICK_TURNS = 2, 5, 3

@@ -5,7 +5,7 @@ from types import SimpleNamespace
 import pytest
 
 from stf_mamba.progress import training_progress
-from stf_mamba.training_reports import StepReport
+from stf_mamba.training.watcher import StepReport
 
 # 30 of 60 steps are done, each took a second
 HALF_WAY = StepReport(

@@ -5,7 +5,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stf_mamba import training
 from stf_mamba.clips.preparation import manifest_name, prepare
 from stf_mamba.clips.records import ClipSettings, Manifest
 from stf_mamba.clips.store import ClipStore
@@ -19,6 +18,7 @@ from stf_mamba.evaluation.protocol import Part, natural_part
 from stf_mamba.evaluation.runs import Run
 from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.models.weights.sources import local_weights
+from stf_mamba.training.train import train as train_on_clips
 
 PathLike = str | os.PathLike[str]
 
@@ -53,7 +53,7 @@ def train(
     adapter = FaceForensics(Path(data)) if isinstance(data, str | os.PathLike) else data
     folder = Path(clips) if clips is not None else _clips_beside(Path(out))
     store, manifest = _prepare(adapter, settings, folder, None, jobs)
-    return training.train(recipe, store, manifest, out, pretrained, from_scratch, split, device)
+    return train_on_clips(recipe, store, manifest, out, pretrained, from_scratch, split, device)
 
 
 def evaluate(

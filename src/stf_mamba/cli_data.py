@@ -34,7 +34,7 @@ if TYPE_CHECKING:
     from stf_mamba.core.recipe import Recipe
     from stf_mamba.core.records import VideoRecord
     from stf_mamba.datasets.protocols import Variant
-    from stf_mamba.training_data import TrainingClip
+    from stf_mamba.training.items import TrainingClip
 
 
 @reports_errors
@@ -104,7 +104,7 @@ def pseudofakes(
     from stf_mamba.augmentation.pseudofakes import Donor
     from stf_mamba.augmentation.samples import write_samples
     from stf_mamba.core.seeds import derive_seed
-    from stf_mamba.training_data import ItemReader
+    from stf_mamba.training.items import ItemReader
 
     store, manifest = open_clips(clips, dataset, settings)
     loaded = _recipe_for(recipe, store)
@@ -232,7 +232,7 @@ def _celebdf_part(part: str | None) -> Any:
 def _recipe_for(path: Path | None, store: ClipStore) -> Recipe:
     """The recipe that was named, or the default one with as many frames as the clips have."""
     from stf_mamba.core.recipe import DataRecipe, Recipe
-    from stf_mamba.training_requirements import require_frames
+    from stf_mamba.training.requirements import require_frames
 
     recipe = Recipe(data=DataRecipe(frames=store.settings.frames)) if path is None else Recipe.load(path)
     require_frames(recipe, store)
@@ -241,7 +241,7 @@ def _recipe_for(path: Path | None, store: ClipStore) -> Recipe:
 
 def _one_real_clip_a_video(store: ClipStore, manifest: Manifest, recipe: Recipe) -> list[TrainingClip]:
     from stf_mamba.core.records import REAL
-    from stf_mamba.training_data import list_clips
+    from stf_mamba.training.items import list_clips
 
     ids = [entry.record.video_id for entry in manifest.entries if entry.record.label == REAL]
     clips = list_clips(store, manifest, ids, recipe.data)

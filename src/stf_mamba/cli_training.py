@@ -35,10 +35,10 @@ from stf_mamba.progress import progress_bar, stderr, training_progress
 
 if TYPE_CHECKING:
     from stf_mamba.core.recipe import Recipe
-    from stf_mamba.costs import CostEstimate
     from stf_mamba.evaluation.fold_results import Comparison, FoldPredictions, Summary
     from stf_mamba.evaluation.runs import Run
     from stf_mamba.evaluation.statistics.resampling import BootstrapDifference
+    from stf_mamba.training.costs import CostEstimate
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML), such as one of those in recipes/.")]
 
@@ -65,7 +65,7 @@ def train(
     from stf_mamba.core.distributed import is_main
     from stf_mamba.core.recipe import Recipe
     from stf_mamba.models.weights.sources import local_weights
-    from stf_mamba.training import train as train_recipe
+    from stf_mamba.training.train import train as train_recipe
 
     loaded = Recipe.load(recipe)
     _require_cache(cache, cache_storage)
@@ -116,14 +116,14 @@ def crossvalidate(
     as_json: JsonOption = False,
 ) -> None:
     """Score each fold by models that saw nobody in it, shown or donor. Run it again to continue after a stop."""
-    from stf_mamba.cached_items import CachePlace
     from stf_mamba.core.plotting import save_figure
     from stf_mamba.core.recipe import Recipe
-    from stf_mamba.crossvalidation import cross_validate
     from stf_mamba.evaluation.fold_results import CrossValidation
     from stf_mamba.evaluation.fold_statistics import compare as compare_results
     from stf_mamba.evaluation.plots import plot_cross_validation
     from stf_mamba.models.weights.sources import local_weights
+    from stf_mamba.training.cache.cached_items import CachePlace
+    from stf_mamba.training.crossvalidation import cross_validate
 
     loaded = Recipe.load(recipe)
     _require_cache(cache, cache_storage)
@@ -193,9 +193,9 @@ def estimate(
     as_json: JsonOption = False,
 ) -> None:
     """Measure a few steps of a recipe on this machine and compute from them what a training takes."""
-    from stf_mamba.cached_items import default_cache
     from stf_mamba.core.recipe import Recipe
-    from stf_mamba.costs import estimate_run
+    from stf_mamba.training.cache.cached_items import default_cache
+    from stf_mamba.training.costs import estimate_run
 
     loaded = Recipe.load(recipe)
     n_clips = _videos_of_an_epoch(loaded, videos, real_videos) * clips_per_video

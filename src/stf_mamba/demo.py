@@ -23,7 +23,7 @@ from stf_mamba.evaluation.metrics import auc
 from stf_mamba.evaluation.protocol import Part, entries_of_part
 from stf_mamba.evaluation.runs import Run
 from stf_mamba.progress import by_position, progress_bar, training_progress
-from stf_mamba.training import train
+from stf_mamba.training.train import train
 
 WHAT_IT_SHOWS = (
     "This miniature is drawn by code. It shows that the machinery works from a video file to a verdict; "

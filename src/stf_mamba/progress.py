@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Protocol
 if TYPE_CHECKING:
     from rich.console import Console
 
-    from stf_mamba.training_reports import EpochReport, StepReport, Watcher
+    from stf_mamba.training.watcher import EpochReport, StepReport, Watcher
 
 
 UNKNOWN = "-:--:--"  # a time left, before anything was measured
@@ -89,7 +89,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
     from rich.text import Text
 
     from stf_mamba.core.distributed import is_main
-    from stf_mamba.training_reports import Watcher
+    from stf_mamba.training.watcher import Watcher
 
     if not is_main():
         yield Watcher()

@@ -16,7 +16,7 @@ from stf_mamba.evaluation.evaluate import evaluate, predict
 from stf_mamba.evaluation.protocol import natural_part
 from stf_mamba.evaluation.scoring import score_stored_video, thin, video_score
 from stf_mamba.models.clip_detector import build_detector
-from stf_mamba.training import train
+from stf_mamba.training.train import train
 from synthetic import FRAMES, SETTINGS, synthetic_clip, synthetic_store, track
 
 RECIPE = Recipe(

@@ -15,7 +15,7 @@ from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.models.encoders.vit import VitEncoder
-from stf_mamba.training import train
+from stf_mamba.training.train import train
 from synthetic import FRAMES, synthetic_store
 
 EPOCHS = 8

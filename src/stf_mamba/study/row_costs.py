@@ -9,11 +9,11 @@ import torch
 
 from stf_mamba.core.environment import choose_device
 from stf_mamba.core.recipe import EncoderRecipe, Recipe
-from stf_mamba.costs import median_seconds
 from stf_mamba.models.encoders.cnn import CNN_ENCODERS
 from stf_mamba.models.encoders.frame_encoder import FrameEncoder
 from stf_mamba.models.encoders.registry import build_encoder
 from stf_mamba.models.mixers.registry import build_mixer
+from stf_mamba.training.costs import median_seconds
 
 BACKWARD = 2.0  # passes forward that a pass backward costs, as is usual
 TIMED = 3

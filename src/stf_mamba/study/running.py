@@ -12,14 +12,12 @@ from dataclasses import dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
-from stf_mamba.cached_items import CachePlace
 from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.environment import choose_device, versions
 from stf_mamba.core.errors import RecipeError, RunError, UsageError, WeightsError
 from stf_mamba.core.files import sha256_of, write_text_atomically
 from stf_mamba.core.recipe import Recipe
-from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.protocols import REPORT_VALIDATION_FRACTION, report_split
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
 from stf_mamba.evaluation.evaluate import evaluate
@@ -35,8 +33,10 @@ from stf_mamba.study.budgets import Budget, block_count, planned_recipe
 from stf_mamba.study.report_way import report_recipe
 from stf_mamba.study.results import Design, Measured, ProtocolName, RowResult, Study, StudySettings
 from stf_mamba.study.rows import ROWS, StudyRow
-from stf_mamba.training import train
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training.cache.cached_items import CachePlace
+from stf_mamba.training.crossvalidation import cross_validate
+from stf_mamba.training.train import train
+from stf_mamba.training.watcher import Watcher
 
 VALIDATION_PART, TEST_PART = 0.2, 0.2
 FINISHED, READY, UNFINISHED = "finished", "ready", "unfinished"

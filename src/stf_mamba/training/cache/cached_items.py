@@ -17,10 +17,10 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.evaluation.runs import CACHE
 from stf_mamba.evaluation.scoring import thin, to_tensor
 from stf_mamba.models.clip_detector import ClipDetector
-from stf_mamba.prefix_cache import CacheEntry, PrefixCache, StorageType, cache_settings
-from stf_mamba.prefix_filling import fill, prefix_tokens
-from stf_mamba.training_data import ItemReader, TrainingItem, view_of_epoch
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training.cache.filling import fill, prefix_tokens
+from stf_mamba.training.cache.prefix_cache import CacheEntry, PrefixCache, StorageType, cache_settings
+from stf_mamba.training.items import ItemReader, TrainingItem, view_of_epoch
+from stf_mamba.training.watcher import Watcher
 
 # Kinds of entries without augmentation.
 PLAIN = {"stored": "plain", "pseudo": "plain_pseudo"}

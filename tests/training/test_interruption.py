@@ -11,11 +11,11 @@ from safetensors.torch import load_file
 
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.evaluation import evaluate as evaluation
-from stf_mamba.stopping import stop_requests
-from stf_mamba.training import train
-from stf_mamba.training_data import ItemReader
-from stf_mamba.training_loop import STOPPING
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training.interruption import stop_requests
+from stf_mamba.training.items import ItemReader
+from stf_mamba.training.loop import STOPPING
+from stf_mamba.training.train import train
+from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_store
 
 # Three steps an epoch of 8 clips: 3, 3 and 2, each in micro-batches of at most 2.

@@ -8,12 +8,12 @@ from pathlib import Path
 
 from stf_mamba.clips.records import Manifest, ManifestEntry
 from stf_mamba.core.errors import DatasetError
-from stf_mamba.core.recipe import folds_of_about
+from stf_mamba.core.recipe import Recipe, folds_of_about
 from stf_mamba.core.records import VideoRecord
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.datasets.audit import require_disjoint
 from stf_mamba.datasets.people_folds import people_folds
-from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split
+from stf_mamba.datasets.splits import Split, grouped_folds, identity_disjoint_split, linked_videos
 from stf_mamba.evaluation.fold_results import Grouping
 
 
@@ -93,3 +93,40 @@ def _inner_parts(
 def labelled(manifest: Manifest) -> list[ManifestEntry]:
     """The videos whose label is known, also those without clips."""
     return [entry for entry in manifest.entries if entry.record.label is not None]
+
+
+def folds_of_training(manifest: Manifest, train_ids: Sequence[str], recipe: Recipe) -> list[Split]:
+    """The folds of a run's training videos that have clips: what trains, and what is held out (``test``).
+
+    Raises:
+        DatasetError: a fold, or what trains without it, would lack real or fake videos.
+        LeakError: two videos of different people are the same file.
+    """
+    records = [entry.record for entry in manifest.of(train_ids) if entry.clips]
+    try:
+        splits = validation_folds(records, recipe.data.folds, recipe.seed)
+    except DatasetError as error:
+        raise DatasetError(
+            f"{len(records)} training videos cannot be scored in {recipe.data.folds} folds: {error}. In the recipe, a "
+            f"larger data.validation_fraction (is {recipe.data.validation_fraction}) makes fewer folds, and "
+            'data.validation = "part" does without them'
+        ) from error
+    for split in splits:
+        require_disjoint(split, records, manifest.sha256_by_id)
+    return splits
+
+
+def validation_folds(records: Sequence[VideoRecord], folds: int, seed: int) -> list[Split]:
+    """Splits into a training part and a held-out fold (``test``); each video is held out once, and no two parts of a
+    split share a person.
+
+    Whole components of linked people are held out where they are small enough for even folds; where swaps link nearly
+    everybody, people are, and what shows them besides is left out of that training.
+
+    Raises:
+        ValueError: fewer than two folds.
+        DatasetError: a fold, or what trains without it, would lack real or fake videos.
+    """
+    largest = max((len(unit) for unit in linked_videos(records)), default=0)
+    draw = grouped_folds if largest * folds <= len(records) else people_folds
+    return [Split(fold.name, fold.train, (), fold.validation) for fold in draw(records, folds, seed)]

@@ -10,9 +10,9 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 from tensorboard.summary.writer import event_file_writer
 
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
-from stf_mamba.scalars import EPOCH_SCALARS, STEP_SCALARS, ScalarWriter
-from stf_mamba.training import train
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training.tensorboard import EPOCH_SCALARS, STEP_SCALARS, ScalarWriter
+from stf_mamba.training.train import train
+from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_store
 
 # Four steps an epoch: 8 clips in batches of 2.

@@ -5,9 +5,9 @@ from dataclasses import replace
 import pytest
 import torch
 
-from stf_mamba import costs
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
-from stf_mamba.costs import StepCost, estimate_run, measure_step
+from stf_mamba.training import costs
+from stf_mamba.training.costs import StepCost, estimate_run, measure_step
 
 CPU = torch.device("cpu")
 RECIPE = Recipe(

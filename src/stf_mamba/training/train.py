@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from pathlib import Path
 
-from stf_mamba.cached_items import CachePlace, default_cache
 from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
@@ -17,12 +16,14 @@ from stf_mamba.core.environment import choose_device
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.runs import Run
-from stf_mamba.prefix_cache import StorageType
-from stf_mamba.training_folder import has_state
-from stf_mamba.training_folds import folds_of_training, out_of_fold_scores
-from stf_mamba.training_loop import TrainingJob, TrainingLoop
-from stf_mamba.training_reports import Watcher
-from stf_mamba.training_requirements import checked_split, require_frames, require_weights
+from stf_mamba.training.cache.cached_items import CachePlace, default_cache
+from stf_mamba.training.cache.prefix_cache import StorageType
+from stf_mamba.training.fold_plan import folds_of_training
+from stf_mamba.training.loop import TrainingJob, TrainingLoop
+from stf_mamba.training.out_of_fold import out_of_fold_scores
+from stf_mamba.training.requirements import checked_split, require_frames, require_weights
+from stf_mamba.training.run_folder import has_state
+from stf_mamba.training.watcher import Watcher
 
 
 def train(

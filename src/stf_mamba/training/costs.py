@@ -26,8 +26,8 @@ from stf_mamba.core.seeds import derive_seed
 from stf_mamba.evaluation.scoring import CLIPS_AT_ONCE
 from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX, ALIGNED_SIDE_PX
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
-from stf_mamba.optimisation import PhaseOptimiser, autocast_dtype
-from stf_mamba.training_data import LOADER_PROCESSES_ON_CUDA, ClipBatch
+from stf_mamba.training.items import LOADER_PROCESSES_ON_CUDA, ClipBatch
+from stf_mamba.training.optimisation import PhaseOptimiser, autocast_dtype
 
 CLIPS_MEASURED_ON_CPU = 2  # a CPU has no more to gain from a larger batch, and a ViT-B clip takes it many seconds
 AUGMENTATIONS = 8  # a draw may or may not encode the clip as a video, so one says little

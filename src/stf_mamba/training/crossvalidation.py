@@ -24,7 +24,6 @@ from dataclasses import dataclass, fields, replace
 from pathlib import Path
 from typing import Literal, Self
 
-from stf_mamba.cached_items import CachePlace, default_cache, tokens_to_score
 from stf_mamba.clips.records import Manifest, ManifestEntry
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.environment import choose_device
@@ -32,7 +31,6 @@ from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import REAL, JsonRecord
-from stf_mamba.crossvalidation_plan import PlannedFold, labelled, plan_folds
 from stf_mamba.evaluation.evaluate import predict
 from stf_mamba.evaluation.fold_results import CrossValidation, FoldPredictions, Grouping, ThresholdRule
 from stf_mamba.evaluation.fold_statistics import summarise
@@ -42,10 +40,11 @@ from stf_mamba.evaluation.runs import FOLDS, Run
 from stf_mamba.evaluation.statistics.resampling import RESAMPLES
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.weights.loading import load_model_weights, save_state_dict
-from stf_mamba.training import train
-from stf_mamba.training_folder import read_state
-from stf_mamba.training_folds import folds_of_training
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training.cache.cached_items import CachePlace, default_cache, tokens_to_score
+from stf_mamba.training.fold_plan import PlannedFold, folds_of_training, labelled, plan_folds
+from stf_mamba.training.run_folder import read_state
+from stf_mamba.training.train import train
+from stf_mamba.training.watcher import Watcher
 
 Select = Literal["best", "last"]
 

@@ -14,10 +14,10 @@ from stf_mamba.evaluation.evaluate import evaluate
 from stf_mamba.evaluation.metrics import auc
 from stf_mamba.evaluation.runs import Run
 from stf_mamba.models.clip_detector import build_detector
-from stf_mamba.optimisation import parameter_groups, rate_factor
-from stf_mamba.training import train
-from stf_mamba.training_data import batches_of_epoch
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training.items import batches_of_epoch
+from stf_mamba.training.optimisation import parameter_groups, rate_factor
+from stf_mamba.training.train import train
+from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_store
 
 # What may differ between two runs that compute the same.

@@ -13,7 +13,6 @@ from safetensors.torch import load_file
 from stf_mamba.core.errors import DatasetError, LeakError, RunError, WeightsError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
-from stf_mamba.crossvalidation import cross_validate
 from stf_mamba.datasets.splits import identity_disjoint_split
 from stf_mamba.evaluation.evaluate import evaluate
 from stf_mamba.evaluation.predictions import Predictions
@@ -21,9 +20,10 @@ from stf_mamba.evaluation.runs import Run
 from stf_mamba.models.encoders.registry import build_encoder
 from stf_mamba.models.encoders.vit import VitEncoder
 from stf_mamba.models.weights.loading import save_state_dict
-from stf_mamba.training import train
-from stf_mamba.training_folds import validation_folds
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training.crossvalidation import cross_validate
+from stf_mamba.training.fold_plan import validation_folds
+from stf_mamba.training.train import train
+from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_store
 
 RECIPE = Recipe(

@@ -17,7 +17,7 @@ from stf_mamba.datasets.protocols import PUBLISHED_LEAKS
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
 from stf_mamba.models.clip_detector import ClipDetector
 from stf_mamba.models.encoders.registry import ENCODERS
-from stf_mamba.training_folder import has_state, is_complete
+from stf_mamba.training.run_folder import has_state, is_complete
 
 
 def checked_split(split: Split | None, recipe: Recipe, manifest: Manifest, on_message: Callable[[str], None]) -> Split:

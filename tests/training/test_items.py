@@ -13,7 +13,7 @@ from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import AugmentRecipe, DataRecipe, PseudoFakeRecipe, Recipe
 from stf_mamba.core.records import FAKE, REAL
 from stf_mamba.datasets.splits import Split
-from stf_mamba.training_data import (
+from stf_mamba.training.items import (
     ItemReader,
     batches_of_epoch,
     in_pieces,
@@ -104,7 +104,7 @@ def test_crossed_pseudo_fakes_show_another_persons_face(prepared, monkeypatch):
         donors.append(donor)
         return type("Made", (), {"frames": frames})
 
-    monkeypatch.setattr("stf_mamba.training_data.make_pseudofake", note)
+    monkeypatch.setattr("stf_mamba.training.items.make_pseudofake", note)
     reader = ItemReader(store, recipe_of("pseudo", crossed=1.0), clips)
     items = [item for item in list_items(clips, reader.recipe) if item.kind == "pseudo"]
     for view in range(6):
@@ -129,7 +129,7 @@ def test_a_person_alone_has_no_donor(prepared):
 def test_a_clip_and_its_pseudo_fake_are_augmented_by_different_draws(prepared, monkeypatch):
     store, clips = prepared
     recipe = recipe_of("pseudo", augment=AugmentRecipe(flip=0, brightness=0.3, contrast=0))
-    monkeypatch.setattr("stf_mamba.training_data.pseudo_clip", lambda reader, item: reader.stored(item.clip))
+    monkeypatch.setattr("stf_mamba.training.items.pseudo_clip", lambda reader, item: reader.stored(item.clip))
     reader = ItemReader(store, recipe, clips)
     stored = list_items(clips, recipe)[0]._replace(view=2)
     assert not torch.equal(reader.frames(stored), reader.frames(stored._replace(kind="pseudo")))

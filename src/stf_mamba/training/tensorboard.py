@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stf_mamba.core.distributed import is_main
-from stf_mamba.training_reports import EpochReport, StepReport
+from stf_mamba.training.watcher import EpochReport, StepReport
 
 if TYPE_CHECKING:
     from torch.utils.tensorboard import SummaryWriter

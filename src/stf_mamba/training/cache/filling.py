@@ -13,8 +13,8 @@ from stf_mamba.core.errors import UsageError
 from stf_mamba.core.records import JsonRecord
 from stf_mamba.models.clip_detector import ClipDetector
 from stf_mamba.models.encoders.frame_encoder import FrameEncoder
-from stf_mamba.prefix_cache import DTYPES, CacheEntry, PrefixCache, StorageType, frozen_sha256
-from stf_mamba.prefix_precision import precision_report
+from stf_mamba.training.cache.precision import precision_report
+from stf_mamba.training.cache.prefix_cache import DTYPES, CacheEntry, PrefixCache, StorageType, frozen_sha256
 
 RESERVED_BYTES = 2**30  # left free on the disk for the run's own files
 CLIPS_FOR_PRECISION = 8

@@ -20,12 +20,13 @@ from stf_mamba.core import distributed
 from stf_mamba.core.environment import versions
 from stf_mamba.core.errors import RunError
 from stf_mamba.core.files import remove_leftovers, sha256_of, write_bytes_atomically, write_text_atomically
-from stf_mamba.core.plotting import plot_history, save_figure
+from stf_mamba.core.plotting import save_figure
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.calibration import Calibration
 from stf_mamba.evaluation.runs import CACHE, FOLDS, OUT_OF_FOLD, Run
 from stf_mamba.models.weights.loading import save_state_dict
+from stf_mamba.training.curves import plot_history
 
 
 def open_folder(

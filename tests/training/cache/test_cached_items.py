@@ -18,8 +18,8 @@ from stf_mamba.core.recipe import (
 )
 from stf_mamba.models.encoders.vit import VitEncoder
 from stf_mamba.models.weights.loading import save_state_dict
-from stf_mamba.training import train
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training.train import train
+from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_store
 
 CLOCK = ("clips_per_s", "seconds", "validation_seconds")

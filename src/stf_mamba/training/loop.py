@@ -18,7 +18,6 @@ from typing import Any
 import torch
 from torch import Tensor
 
-from stf_mamba.cached_items import CachedItems, CachePlace, TokensAsStored, open_cache
 from stf_mamba.clips.records import Manifest, ManifestEntry
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
@@ -34,18 +33,9 @@ from stf_mamba.evaluation.scoring import CLIPS_AT_ONCE
 from stf_mamba.models.clip_detector import ClipDetector, build_detector, count_parameters
 from stf_mamba.models.heads import StandardisingHead
 from stf_mamba.models.weights.loading import load_encoder_weights, load_model_weights
-from stf_mamba.optimisation import (
-    PhaseOptimiser,
-    StepResult,
-    autocast_dtype,
-    class_weights_of,
-    phase_of,
-    rate_factor,
-    require_margin_possible,
-)
-from stf_mamba.scalars import ScalarWriter
-from stf_mamba.stopping import stop_requests
-from stf_mamba.training_data import (
+from stf_mamba.training.cache.cached_items import CachedItems, CachePlace, TokensAsStored, open_cache
+from stf_mamba.training.interruption import stop_requests
+from stf_mamba.training.items import (
     ClipBatch,
     ItemReader,
     TrainingItem,
@@ -56,7 +46,17 @@ from stf_mamba.training_data import (
     loader,
     view_of_epoch,
 )
-from stf_mamba.training_folder import (
+from stf_mamba.training.optimisation import (
+    PhaseOptimiser,
+    StepResult,
+    autocast_dtype,
+    class_weights_of,
+    phase_of,
+    rate_factor,
+    require_margin_possible,
+)
+from stf_mamba.training.requirements import require_both_classes, require_crop_size
+from stf_mamba.training.run_folder import (
     finish_folder,
     has_state,
     open_folder,
@@ -65,9 +65,9 @@ from stf_mamba.training_folder import (
     write_state,
     write_weights,
 )
-from stf_mamba.training_reports import EpochReport, StepReport, Watcher
-from stf_mamba.training_requirements import require_both_classes, require_crop_size
-from stf_mamba.validation import Validation, validate
+from stf_mamba.training.tensorboard import ScalarWriter
+from stf_mamba.training.validation import Validation, validate
+from stf_mamba.training.watcher import EpochReport, StepReport, Watcher
 
 CLIPS_TO_STANDARDISE = 64
 STATE_EVERY_S = 600.0

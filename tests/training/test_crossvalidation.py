@@ -7,20 +7,20 @@ from pathlib import Path
 import pytest
 from safetensors.torch import load_file
 
-from stf_mamba import crossvalidation
 from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
 from stf_mamba.core.errors import DatasetError, LeakError, RunError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.crossvalidation import cross_validate
-from stf_mamba.crossvalidation_plan import plan_folds
 from stf_mamba.evaluation.evaluate import evaluate
 from stf_mamba.evaluation.fold_results import CrossValidation
 from stf_mamba.evaluation.metrics import auc
 from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.evaluation.runs import Run
-from stf_mamba.training_reports import Watcher
+from stf_mamba.training import crossvalidation
+from stf_mamba.training.crossvalidation import cross_validate
+from stf_mamba.training.fold_plan import plan_folds
+from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_clip, synthetic_store, track
 
 RECIPE = Recipe(

@@ -16,7 +16,7 @@ from stf_mamba.core.recipe import PhaseRecipe, Recipe
 from stf_mamba.core.records import FAKE, REAL
 from stf_mamba.models.clip_detector import ClipDetector
 from stf_mamba.models.heads import ClipOutput
-from stf_mamba.training_data import ClipBatch
+from stf_mamba.training.items import ClipBatch
 
 
 class StepResult(NamedTuple):

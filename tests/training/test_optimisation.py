@@ -18,8 +18,8 @@ from stf_mamba.core.recipe import (
     TemporalRecipe,
 )
 from stf_mamba.models.clip_detector import build_detector
-from stf_mamba.optimisation import PhaseOptimiser, class_weights_of, cross_entropy, margin_hinge
-from stf_mamba.training_data import ClipBatch, in_pieces
+from stf_mamba.training.items import ClipBatch, in_pieces
+from stf_mamba.training.optimisation import PhaseOptimiser, class_weights_of, cross_entropy, margin_hinge
 
 CPU = torch.device("cpu")
 PHASE = PhaseRecipe(1, 0, 1e-3, 1e-3)

@@ -11,15 +11,15 @@ import pytest
 import torch
 import torch.nn.functional as F
 
-from stf_mamba import prefix_filling
 from stf_mamba.core.errors import ClipStoreError, UsageError
 from stf_mamba.core.recipe import AugmentRecipe, DataRecipe, EncoderRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.models.encoders.vit import VitEncoder
-from stf_mamba.prefix_cache import CacheEntry, PrefixCache, cache_settings, frozen_sha256
-from stf_mamba.prefix_filling import estimate_bytes, fill, prefix_tokens
-from stf_mamba.prefix_precision import precision_report
+from stf_mamba.training.cache import filling as prefix_filling
+from stf_mamba.training.cache.filling import estimate_bytes, fill, prefix_tokens
+from stf_mamba.training.cache.precision import precision_report
+from stf_mamba.training.cache.prefix_cache import CacheEntry, PrefixCache, cache_settings, frozen_sha256
 
 FRAMES = 8
 FRAME_VALUES = 50 * 96  # tokens of a frame × width

@@ -1,0 +1,1 @@
+"""From a recipe and clips to a run: loop, validation, folds, costs."""

@@ -1,0 +1,1 @@
+"""The frozen blocks' output, computed once and kept on disk."""
