@@ -13,10 +13,10 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from stf_mamba import datasets
     from stf_mamba.api import evaluate, train
-    from stf_mamba.case_report import write_case_report
     from stf_mamba.core.recipe import Recipe
     from stf_mamba.core.records import Outcome, Verdict
-    from stf_mamba.detection import Detector, load_detector
+    from stf_mamba.detection.case_report import write_case_report
+    from stf_mamba.detection.detector import Detector, load_detector
     from stf_mamba.evaluation import metrics
     from stf_mamba.evaluation.runs import Run
 
@@ -37,15 +37,15 @@ __all__ = [
 ]
 
 _HOMES = {
-    "Detector": "detection",
+    "Detector": "detection.detector",
     "Outcome": "core.records",
     "Recipe": "core.recipe",
     "Run": "evaluation.runs",
     "Verdict": "core.records",
     "evaluate": "api",
-    "load_detector": "detection",
+    "load_detector": "detection.detector",
     "train": "api",
-    "write_case_report": "case_report",
+    "write_case_report": "detection.case_report",
 }
 
 _MODULES = {"datasets": "datasets", "metrics": "evaluation.metrics"}

@@ -23,7 +23,7 @@ from stf_mamba.progress import by_position, progress_bar
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Verdict
-    from stf_mamba.detection import Detector
+    from stf_mamba.detection.detector import Detector
 
 
 @reports_errors
@@ -69,7 +69,7 @@ def _detector(
     if model is not None:
         if untrained or recipe is not None or weights is not None:
             raise UsageError("--untrained, --recipe and --weights do not go with --model; leave them out")
-        from stf_mamba.detection import load_detector
+        from stf_mamba.detection.detector import load_detector
 
         return load_detector(model, device, face_model)
     if not untrained:
@@ -78,7 +78,7 @@ def _detector(
             "give its folder with --model RUN. To look at curves only, add --untrained"
         )
     from stf_mamba.core.recipe import Recipe
-    from stf_mamba.detection import untrained_detector
+    from stf_mamba.detection.detector import untrained_detector
 
     return untrained_detector(Recipe() if recipe is None else Recipe.load(recipe), weights, device, face_model)
 
@@ -102,7 +102,7 @@ def _detect_one(detector: Detector, path: Path, out: Path, stem: str) -> Verdict
 
 
 def _write(verdict: Verdict, out: Path, stem: str) -> None:
-    from stf_mamba.case_report import write_case_report
+    from stf_mamba.detection.case_report import write_case_report
 
     verdict.save(out / f"{stem}.json")
     write_case_report(verdict, out / f"{stem}.html")

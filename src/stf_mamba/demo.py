@@ -7,7 +7,6 @@ from pathlib import Path
 
 import typer
 
-from stf_mamba.case_report import write_case_report
 from stf_mamba.clips.preparation import manifest_name, prepare
 from stf_mamba.clips.records import ClipSettings, Manifest
 from stf_mamba.clips.store import ClipStore
@@ -17,7 +16,8 @@ from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.miniature.corpus import Miniature, MiniatureSettings, make_miniature
 from stf_mamba.datasets.splits import identity_disjoint_split
-from stf_mamba.detection import load_detector
+from stf_mamba.detection.case_report import write_case_report
+from stf_mamba.detection.detector import load_detector
 from stf_mamba.evaluation.evaluate import evaluate
 from stf_mamba.evaluation.metrics import auc
 from stf_mamba.evaluation.protocol import Part, entries_of_part

@@ -2,8 +2,9 @@
 
 import numpy as np
 
-from stf_mamba.core.plotting import plot_relations, plot_timeline, save_figure
+from stf_mamba.core.plotting import save_figure
 from stf_mamba.core.records import ClipScore, TrackScore
+from stf_mamba.detection.plots import plot_relations, plot_timeline
 from stf_mamba.training.curves import plot_history
 
 HISTORY = [

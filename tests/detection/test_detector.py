@@ -8,14 +8,14 @@ from fractions import Fraction
 import pytest
 import torch
 
-from stf_mamba.case_report import write_case_report
 from stf_mamba.clips.records import ClipSettings
 from stf_mamba.core.errors import VideoError
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import Face, Outcome, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
-from stf_mamba.detection import SEEN, UNTRAINED, Detector
+from stf_mamba.detection.case_report import write_case_report
+from stf_mamba.detection.detector import SEEN, UNTRAINED, Detector
 from stf_mamba.evaluation.calibration import Calibration
 from stf_mamba.models.clip_detector import build_detector
 from video_files import numbered_frames, write_video

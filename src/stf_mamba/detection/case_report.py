@@ -14,9 +14,9 @@ from typing import TYPE_CHECKING, Any
 from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.core.errors import VideoError
 from stf_mamba.core.files import sha256_of, write_text_atomically
-from stf_mamba.core.plotting import plot_relations, plot_timeline
 from stf_mamba.core.records import ClipScore, FaceTrack, Outcome, TrackScore, UInt8Array, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
+from stf_mamba.detection.plots import plot_relations, plot_timeline
 from stf_mamba.faces.settings import FaceSettings
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def write_case_report(
     source = Path(video if video is not None else verdict.provenance["path"])
     tracks = list(_picture_tracks(verdict, source)) if verdict.tracks else []
     environment = Environment(
-        loader=PackageLoader("stf_mamba"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
+        loader=PackageLoader("stf_mamba.detection"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
     )
     page = environment.get_template("case_report.html.j2").render(
         verdict=verdict,

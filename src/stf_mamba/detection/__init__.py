@@ -1,0 +1,1 @@
+"""A video in, a verdict out, and the page that shows what it rests on."""
