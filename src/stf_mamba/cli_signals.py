@@ -66,7 +66,7 @@ def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
     from stf_mamba.core.files import partial_path
     from stf_mamba.faces.cropping import CropPath
     from stf_mamba.signals import SIGNALS
-    from stf_mamba.signals.experiment import measure_clips
+    from stf_mamba.signals.measuring import measure_clips
     from stf_mamba.signals.picture import plot_signals
     from stf_mamba.signals.result import SignalResult
 

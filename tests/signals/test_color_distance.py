@@ -8,9 +8,9 @@ from planted_clips import as_frames, still
 from scipy.stats import wasserstein_distance
 
 from face_clips import landmarks
+from stf_mamba.signals.ablation_frames import fixed_rectangle
 from stf_mamba.signals.color import color_distance, report_color_distance, transport
 from stf_mamba.signals.face_region import FACE, HEAD, RING_PX, face_depth
-from stf_mamba.signals.report_protocol import fixed_rectangle
 
 levels = st.lists(st.integers(0, 255), min_size=1, max_size=60).map(lambda values: np.array(values, np.uint8))
 

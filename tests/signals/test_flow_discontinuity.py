@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from planted_clips import moving
 
+from stf_mamba.signals.ablation_frames import fixed_rectangle
 from stf_mamba.signals.flow import dense_flow, flow_discontinuity, report_flow_discontinuity
-from stf_mamba.signals.report_protocol import fixed_rectangle
 
 
 def moved(face_steps_px, background_steps_px):

@@ -7,10 +7,10 @@ import pytest
 from scipy import stats
 
 from stf_mamba.signals.comparison import SignalStatistics, SignalVerdict
+from stf_mamba.signals.compression import CompressionFinding
 from stf_mamba.study import claim_rules
 from stf_mamba.study.claim_rules import ClaimVerdict
 from stf_mamba.study.comparisons import RowComparison
-from stf_mamba.study.compression import CompressionFinding
 from stf_mamba.study.signal_tests import SignalTests
 
 SUPPORTED, REFUTED, UNDECIDED, NOT_RUN = ClaimVerdict

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stf_mamba.signals.ablation_frames import fixed_rectangle
 from stf_mamba.signals.face_region import FACE, HEAD, RING_PX, face_depth, require_region
-from stf_mamba.signals.report_protocol import fixed_rectangle
 from stf_mamba.signals.result import SignalResult, masked, require_clip
 
 if TYPE_CHECKING:

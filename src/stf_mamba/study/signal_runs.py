@@ -7,8 +7,8 @@ from pathlib import Path
 
 from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
-from stf_mamba.signals.experiment import measure_signals
-from stf_mamba.study.compression import CRFS, compression_series
+from stf_mamba.signals.compression import CRFS, compression_series
+from stf_mamba.signals.measuring import measure_signals
 from stf_mamba.study.results import SignalTables
 
 CONSECUTIVE_CLIPS = "stf prepare --sampling consecutive"

@@ -5,8 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from stf_mamba.signals.comparison import SignalStatistics, signal_statistics
+from stf_mamba.signals.compression import CompressionFinding, bits_per_pixel, compression_findings
 from stf_mamba.signals.table import SignalTable
-from stf_mamba.study.compression import CompressionFinding, bits_per_pixel, compression_findings
 from stf_mamba.study.results import Study
 
 

@@ -18,7 +18,7 @@ from stf_mamba.core.records import Float64Array, UInt8Array, VideoRecord
 from stf_mamba.faces.cropping import CropPath
 from stf_mamba.media.probing import VideoInfo
 from stf_mamba.signals import SIGNALS
-from stf_mamba.signals.report_protocol import report_frames
+from stf_mamba.signals.ablation_frames import report_frames
 from stf_mamba.signals.result import SignalResult, UndefinedSignalError
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
 

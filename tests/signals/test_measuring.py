@@ -16,8 +16,8 @@ from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX
 from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.media.probing import VideoInfo
 from stf_mamba.signals import SIGNALS
-from stf_mamba.signals import experiment as experiment_module
-from stf_mamba.signals.experiment import clip_landmarks, measure_signals
+from stf_mamba.signals import measuring as experiment_module
+from stf_mamba.signals.measuring import clip_landmarks, measure_signals
 from stf_mamba.signals.table import SignalTable
 from video_files import write_video
 

@@ -22,7 +22,7 @@ from stf_mamba.evaluation.statistics.significance import holm, signed_rank_test
 from stf_mamba.media.encoding import TICK, x264_stream
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.comparison import SignalStatistics, differences_by_real, signal_statistics
-from stf_mamba.signals.experiment import (
+from stf_mamba.signals.measuring import (
     Results,
     clip_landmarks,
     kept_rows,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from stf_mamba.core.errors import VideoError
-from stf_mamba.signals.report_protocol import report_frames
+from stf_mamba.signals.ablation_frames import report_frames
 from video_files import numbered_frames, read_number, write_video
 
 

@@ -17,8 +17,8 @@ from stf_mamba.faces.cropping import ALIGNED_LANDMARKS_PX
 from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.media.frames import FrameStream
 from stf_mamba.media.probing import probe
+from stf_mamba.signals.compression import bits_per_pixel, compression_findings, compression_series
 from stf_mamba.signals.table import Footage, SignalRow, SignalTable
-from stf_mamba.study.compression import bits_per_pixel, compression_findings, compression_series
 from video_files import write_video
 
 FRAMES = 6
