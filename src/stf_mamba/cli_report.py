@@ -23,7 +23,7 @@ def report(
     ] = "html,docx,latex",
 ) -> None:
     """Report studies from their files alone: tables, figures and what may be concluded."""
-    from stf_mamba.study.report import write_report
+    from stf_mamba.study.report.write import write_report
     from stf_mamba.study.results import Study
 
     studies = [Study.load(folder) for folder in runs]

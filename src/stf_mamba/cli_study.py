@@ -159,7 +159,7 @@ def study(
 
 
 def _miniature(out: Path, budget: Budget) -> StudyPlan:
-    from stf_mamba.study.miniature_data import miniature_data
+    from stf_mamba.study.miniature import miniature_data
     from stf_mamba.study.running import StudyPlan
 
     with progress_bar("drawing and preparing", None, "videos") as advance:
@@ -170,7 +170,7 @@ def _miniature(out: Path, budget: Budget) -> StudyPlan:
 def _measure_signals(plan: StudyPlan, keys: list[str], clips: Path) -> None:
     """Experiment 1, where consecutive clips of the same data set are at hand; otherwise a message how to make them."""
     from stf_mamba.study.rows import COMPRESSION_KEY, SIGNALS_KEY
-    from stf_mamba.study.signal_runs import (
+    from stf_mamba.study.signals import (
         CONSECUTIVE_CLIPS,
         consecutive_store,
         least_compressed,
@@ -195,7 +195,7 @@ def _measure_signals(plan: StudyPlan, keys: list[str], clips: Path) -> None:
 
 def _list(plan: StudyPlan, keys: Sequence[str], clips: Path) -> None:
     from stf_mamba.study.listing import list_keys
-    from stf_mamba.study.signal_runs import consecutive_store
+    from stf_mamba.study.signals import consecutive_store
 
     with progress_bar(TIMING, len(keys), "rows") as advance:
         listed = list_keys(plan, keys, consecutive_store(clips, plan.manifest.name), lambda key: advance(1, key))

@@ -4,11 +4,11 @@ from dataclasses import replace
 
 from stf_mamba.datasets.miniature.corpus import MiniatureSettings
 from stf_mamba.study.budgets import BUDGETS
-from stf_mamba.study.miniature_data import FRAMES, miniature_data
-from stf_mamba.study.report import FIGURES, make_report
+from stf_mamba.study.miniature import FRAMES, miniature_data
+from stf_mamba.study.report.write import FIGURES, make_report
 from stf_mamba.study.rows import ROWS
 from stf_mamba.study.running import StudyPlan, run_study
-from stf_mamba.study.signal_runs import run_compression, run_signals
+from stf_mamba.study.signals import run_compression, run_signals
 
 BUDGET = replace(BUDGETS["miniature"], epochs=1, frames=4, width=32)
 

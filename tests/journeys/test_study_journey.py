@@ -11,7 +11,7 @@ from stf_mamba.datasets.miniature.corpus import MiniatureSettings
 from stf_mamba.evaluation.runs import Run
 from stf_mamba.study.budgets import BUDGETS
 from stf_mamba.study.listing import list_keys
-from stf_mamba.study.miniature_data import miniature_data
+from stf_mamba.study.miniature import miniature_data
 from stf_mamba.study.results import Study
 from stf_mamba.study.running import StudyPlan, run_study
 

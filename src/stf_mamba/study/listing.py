@@ -12,7 +12,7 @@ from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.protocols import REPORT_TEST, REPORT_TRAIN, REPORT_VALIDATION
 from stf_mamba.signals.table import SignalTable
 from stf_mamba.study.budgets import Budget, planned_recipe
-from stf_mamba.study.miniature_data import SETTINGS as MINIATURE
+from stf_mamba.study.miniature import SETTINGS as MINIATURE
 from stf_mamba.study.results import load_row
 from stf_mamba.study.row_costs import Passes, row_seconds
 from stf_mamba.study.rows import COMPRESSION_KEY, ROWS, SIGNALS_KEY
@@ -26,7 +26,7 @@ from stf_mamba.study.running import (
     is_cached,
     row_state,
 )
-from stf_mamba.study.signal_runs import CONSECUTIVE_CLIPS, least_compressed
+from stf_mamba.study.signals import CONSECUTIVE_CLIPS, least_compressed
 
 NO_CLIPS = "no clips yet"
 SIGNAL_QUESTIONS = {

@@ -29,8 +29,8 @@ from stf_mamba.evaluation.protocol import Part, entries_of_part, protocol_stamp
 from stf_mamba.evaluation.runs import Run
 from stf_mamba.models.encoders.cnn import CNN_ENCODERS
 from stf_mamba.models.encoders.registry import ENCODERS
+from stf_mamba.study.ablation_protocol import report_recipe
 from stf_mamba.study.budgets import Budget, block_count, planned_recipe
-from stf_mamba.study.report_way import report_recipe
 from stf_mamba.study.results import Design, Measured, ProtocolName, RowResult, Study, StudySettings
 from stf_mamba.study.rows import ROWS, StudyRow
 from stf_mamba.training.cache.cached_items import CachePlace

@@ -1,0 +1,1 @@
+"""What may be concluded: comparisons of rows, rules, judged claims."""

@@ -1,0 +1,1 @@
+"""The study report: contents, and the forms it is written in."""

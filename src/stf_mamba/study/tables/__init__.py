@@ -1,0 +1,1 @@
+"""The study's tables, computed from what its rows left on disk."""
