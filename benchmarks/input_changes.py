@@ -24,6 +24,7 @@ import torch.nn.functional as F
 from sklearn.metrics import roc_auc_score
 
 from layer_probe import held_out_scores, predictions_of
+from stf_mamba.cli.progress import progress_bar
 from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.files import write_text_atomically
@@ -34,7 +35,6 @@ from stf_mamba.evaluation import metrics
 from stf_mamba.evaluation.scoring import thin, to_tensor
 from stf_mamba.models.encoders.vit import VIT_ENCODERS, VitEncoder
 from stf_mamba.models.weights.loading import load_encoder_weights
-from stf_mamba.progress import progress_bar
 
 REGULARISATION = 6e-4  # C of the logistic regression: 1 / (penalty 0.01 · about 36 training videos · 4,608 numbers)
 FOLDS = 4

@@ -57,6 +57,6 @@ def test_no_outcome_claims_authenticity():
 
 
 def test_import_is_light():
-    code = "import sys, stf_mamba, stf_mamba.cli; print(*sys.modules)"
+    code = "import sys, stf_mamba, stf_mamba.cli.app; print(*sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     assert not {"torch", "cv2", "av", "scipy", "timm", "matplotlib"}.intersection(loaded)

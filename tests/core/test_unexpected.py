@@ -8,8 +8,8 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from stf_mamba.cli_detection import detect
-from stf_mamba.cli_signals import signals as signals_verb
+from stf_mamba.cli.detection import detect
+from stf_mamba.cli.signals import signals as signals_verb
 from stf_mamba.clips import planning, preparation
 from stf_mamba.clips.preparation import prepare
 from stf_mamba.clips.records import ClipSettings

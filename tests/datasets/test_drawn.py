@@ -7,7 +7,7 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
-from stf_mamba.cli_data import prepare as prepare_verb
+from stf_mamba.cli.data import prepare as prepare_verb
 from stf_mamba.clips.preparation import manifest_name, prepare
 from stf_mamba.clips.records import ClipSettings
 from stf_mamba.clips.store import ClipStore

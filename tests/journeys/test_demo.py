@@ -3,10 +3,10 @@
 import json
 from dataclasses import replace
 
+from stf_mamba.cli.demo import demo_recipe, run_demo
 from stf_mamba.core.recipe import PhaseRecipe
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.datasets.miniature.corpus import MiniatureSettings
-from stf_mamba.demo import demo_recipe, run_demo
 from stf_mamba.evaluation.predictions import Predictions
 
 

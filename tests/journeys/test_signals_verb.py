@@ -5,7 +5,7 @@ import json
 import typer
 from typer.testing import CliRunner
 
-from stf_mamba.cli_signals import NOTE, signals
+from stf_mamba.cli.signals import NOTE, signals
 from stf_mamba.signals import SIGNALS
 
 app = typer.Typer()

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from stf_mamba.cli import app
+from stf_mamba.cli.app import app
 from stf_mamba.core.errors import RunError
 from stf_mamba.datasets.miniature.corpus import MiniatureSettings
 from stf_mamba.evaluation.runs import Run

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 from typer.testing import CliRunner
 
-from stf_mamba.cli import app
+from stf_mamba.cli.app import app
 from stf_mamba.study import row_costs
 from stf_mamba.study.budgets import BUDGETS, planned_recipe
 from stf_mamba.study.listing import list_without_clips

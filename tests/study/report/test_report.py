@@ -11,7 +11,7 @@ from typer.testing import CliRunner
 
 import study_stubs
 from fabricated_study import fabricated_study
-from stf_mamba import cli_report
+from stf_mamba.cli import study as cli_report
 from stf_mamba.core.errors import StfError, UsageError
 from stf_mamba.study.report.contents import Report
 from stf_mamba.study.report.html_page import whole_intervals

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 
 import typer
 
+from stf_mamba.cli.progress import stderr
 from stf_mamba.core.errors import StfError, UsageError
-from stf_mamba.progress import stderr
 
 if TYPE_CHECKING:
     from stf_mamba.clips.records import Manifest

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stf_mamba.cli_options import (
+from stf_mamba.cli.options import (
     ClipsOption,
     DatasetNameOption,
     DeviceOption,
@@ -19,8 +19,8 @@ from stf_mamba.cli_options import (
     plain,
     reports_errors,
 )
+from stf_mamba.cli.progress import progress_bar, stderr
 from stf_mamba.core.errors import UsageError
-from stf_mamba.progress import progress_bar, stderr
 
 if TYPE_CHECKING:
     from stf_mamba.clips.records import ClipSettings

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stf_mamba.cli_options import (
+from stf_mamba.cli.options import (
     EXIT_NOT_ANALYSABLE,
     ClipsOption,
     DatasetNameOption,
@@ -24,8 +24,8 @@ from stf_mamba.cli_options import (
     plain,
     reports_errors,
 )
+from stf_mamba.cli.progress import progress_bar, stderr
 from stf_mamba.core.errors import DatasetError, UsageError
-from stf_mamba.progress import progress_bar, stderr
 
 if TYPE_CHECKING:
     from stf_mamba.clips.preparation import Summary

@@ -4,7 +4,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from stf_mamba.progress import training_progress
+from stf_mamba.cli.progress import training_progress
 from stf_mamba.training.watcher import StepReport
 
 # 30 of 60 steps are done, each took a second
@@ -61,7 +61,7 @@ def test_the_next_training_starts_with_nothing_of_the_one_before(capfd, monkeypa
 def test_filling_a_cache_tells_how_long_it_still_takes(capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     clock = iter([100.0, 102.0, 104.0])
-    monkeypatch.setattr("stf_mamba.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("stf_mamba.cli.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
     with training_progress() as watcher:
         watcher.on_training(1, 6)
         for done in (1, 2, 3):

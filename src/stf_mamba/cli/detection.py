@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stf_mamba.cli_options import (
+from stf_mamba.cli.options import (
     EXIT_FAIL_ON,
     EXIT_NOT_ANALYSABLE,
     DeviceOption,
@@ -16,10 +16,10 @@ from stf_mamba.cli_options import (
     JsonOption,
     reports_errors,
 )
+from stf_mamba.cli.progress import by_position, progress_bar
 from stf_mamba.core.errors import StfError, UsageError, VideoError
 from stf_mamba.core.records import Outcome
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
-from stf_mamba.progress import by_position, progress_bar
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Verdict

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stf_mamba.cli_options import (
+from stf_mamba.cli.options import (
     DatasetNameOption,
     DeviceOption,
     FromScratchOption,
@@ -21,8 +21,8 @@ from stf_mamba.cli_options import (
     whole_numbers,
     wrong_values_are_wrong_usage,
 )
+from stf_mamba.cli.progress import by_position, progress_bar, stderr, training_progress
 from stf_mamba.core.errors import UsageError
-from stf_mamba.progress import by_position, progress_bar, stderr, training_progress
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -253,3 +253,25 @@ def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
             raise UsageError(f"{option} is {text!r}, expected NAME=VALUE")
         pairs[name] = value
     return pairs
+
+
+@reports_errors
+def report(
+    runs: Annotated[
+        list[Path], typer.Argument(metavar="STUDY...", help="Folders that stf study wrote; several stand side by side.")
+    ],
+    out: Annotated[
+        Path | None, typer.Option("--out", help="The report's folder; report in the first study's folder without it.")
+    ] = None,
+    formats: Annotated[
+        str, typer.Option("--format", help="Any of html, docx and latex, separated by commas.")
+    ] = "html,docx,latex",
+) -> None:
+    """Report studies from their files alone: tables, figures and what may be concluded."""
+    from stf_mamba.study.report.write import write_report
+    from stf_mamba.study.results import Study
+
+    studies = [Study.load(folder) for folder in runs]
+    names = tuple(dict.fromkeys(name.strip() for name in formats.split(",") if name.strip()))
+    for name, path in write_report(studies, out or runs[0] / "report", names).items():
+        typer.echo(f"{name}: {path}")

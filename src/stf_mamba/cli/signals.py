@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from stf_mamba.cli_detection import distinct_stems
-from stf_mamba.cli_options import EXIT_NOT_ANALYSABLE, FaceModelOption, JsonOption, plain, reports_errors
+from stf_mamba.cli.detection import distinct_stems
+from stf_mamba.cli.options import EXIT_NOT_ANALYSABLE, FaceModelOption, JsonOption, plain, reports_errors
+from stf_mamba.cli.progress import by_position, progress_bar, stderr
 from stf_mamba.core.errors import StfError, VideoError
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
-from stf_mamba.progress import by_position, progress_bar, stderr
 
 if TYPE_CHECKING:
     from stf_mamba.faces.detectors import FaceDetector

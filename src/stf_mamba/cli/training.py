@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stf_mamba.cli_options import (
+from stf_mamba.cli.options import (
     CacheOption,
     CacheStorage,
     CacheStorageOption,
@@ -30,8 +30,8 @@ from stf_mamba.cli_options import (
     whole_numbers,
     wrong_values_are_wrong_usage,
 )
+from stf_mamba.cli.progress import progress_bar, stderr, training_progress
 from stf_mamba.core.errors import UsageError
-from stf_mamba.progress import progress_bar, stderr, training_progress
 
 if TYPE_CHECKING:
     from stf_mamba.core.recipe import Recipe

@@ -9,20 +9,19 @@ from __future__ import annotations
 import io
 import json
 import sys
+from importlib import metadata
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from stf_mamba import __version__
-from stf_mamba.cli_data import audit, prepare, pseudofakes, split
-from stf_mamba.cli_detection import detect
-from stf_mamba.cli_evaluation import evaluate
-from stf_mamba.cli_options import JsonOption, reports_errors
-from stf_mamba.cli_report import report
-from stf_mamba.cli_signals import signals
-from stf_mamba.cli_study import study
-from stf_mamba.cli_training import crossvalidate, estimate, train
+from stf_mamba.cli.data import audit, prepare, pseudofakes, split
+from stf_mamba.cli.detection import detect
+from stf_mamba.cli.evaluation import evaluate
+from stf_mamba.cli.options import JsonOption, reports_errors
+from stf_mamba.cli.signals import signals
+from stf_mamba.cli.study import report, study
+from stf_mamba.cli.training import crossvalidate, estimate, train
 from stf_mamba.core.errors import UsageError
 
 app = typer.Typer(
@@ -46,7 +45,7 @@ def main() -> None:
 def options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
     """Deepfake video detection: prepare, train, evaluate, detect."""
     if version:
-        typer.echo(f"stf-mamba {__version__}")
+        typer.echo(f"stf-mamba {metadata.version('stf-mamba')}")
         raise typer.Exit
 
 
@@ -58,7 +57,7 @@ def demo(
     seed: Annotated[int, typer.Option("--seed", help="Root of every draw.")] = 42,
 ) -> None:
     """Show the whole machinery on a generated miniature: corpus, clips, training, evaluation, a verdict."""
-    from stf_mamba.demo import run_demo
+    from stf_mamba.cli.demo import run_demo
 
     run_demo(out, seed)
 
@@ -93,7 +92,7 @@ def weights(
 @reports_errors
 def doctor(as_json: JsonOption = False) -> None:
     """Say what this machine has: versions, devices, codecs, the face detector. Exits with 1 if something is missing."""
-    from stf_mamba.doctor import examine
+    from stf_mamba.cli.doctor import examine
 
     facts, problems = examine()
     if as_json:

@@ -7,6 +7,7 @@ from pathlib import Path
 
 import typer
 
+from stf_mamba.cli.progress import by_position, progress_bar, training_progress
 from stf_mamba.clips.preparation import manifest_name, prepare
 from stf_mamba.clips.records import ClipSettings, Manifest
 from stf_mamba.clips.store import ClipStore
@@ -22,7 +23,6 @@ from stf_mamba.evaluation.evaluate import evaluate
 from stf_mamba.evaluation.metrics import auc
 from stf_mamba.evaluation.protocol import Part, entries_of_part
 from stf_mamba.evaluation.runs import Run
-from stf_mamba.progress import by_position, progress_bar, training_progress
 from stf_mamba.training.train import train
 
 WHAT_IT_SHOWS = (

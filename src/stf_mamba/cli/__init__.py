@@ -1,0 +1,1 @@
+"""The command line: verbs by subject, what they share, progress on stderr."""
