@@ -9,7 +9,6 @@ from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
-import numpy as np
 import torch
 
 from stf_mamba.clips.cutting import cut_clips
@@ -21,19 +20,21 @@ from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import Clip, Outcome, TrackScore, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
+from stf_mamba.detection.reasons import (
+    SEEN,
+    UNFINISHED,
+    UNTRAINED,
+    coverage_reasons,
+    decision_reasons,
+    evidence_reasons,
+)
 from stf_mamba.evaluation.calibration import Calibration
 from stf_mamba.evaluation.evaluate import outcome_of
 from stf_mamba.evaluation.runs import Run
 from stf_mamba.evaluation.scoring import AGGREGATION, ClipInput, score_tracks, video_score
 from stf_mamba.faces.detectors import FaceDetector, load_face_detector
-from stf_mamba.media.times import window_spans
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
-from stf_mamba.models.heads import VarianceContentHead, VarianceHead
 from stf_mamba.models.weights.loading import load_encoder_weights
-
-UNTRAINED = "The model is untrained: its scores say nothing about this video."
-SEEN = "The model was trained or calibrated on this very file: this does not show how it would judge a new one."
-UNFINISHED = "The model's training has not come to its end: this is what it has kept so far."
 
 
 class Detector:
@@ -126,8 +127,8 @@ class Detector:
             *([KNOWS_DRAWINGS_ONLY] if self.is_drawn else []),
             *([SEEN] if provenance["sha256"] in self.known_files else []),
             *self._decision_reasons(outcome, probability, interval),
-            *self._evidence_reasons(tracks[0]),
-            *self._coverage_reasons(video, requests),
+            *evidence_reasons(tracks[0], self.model.head),
+            *coverage_reasons(video, self.settings, len(requests)),
         ]
         return Verdict(outcome, probability, interval, tuple(reasons), tracks, video.dropped, provenance)
 
@@ -137,84 +138,9 @@ class Detector:
         if not self.is_trained:
             return [UNTRAINED]
         reasons = [] if self.model_facts.get("complete", True) else [UNFINISHED]
-        if self.is_drawn:
-            return reasons
-        if self.calibration is None or probability is None or interval is None:
-            return [*reasons, "The run has no calibration, so its score is no probability: nothing is decided."]
-        reasons.append(
-            f"Probability of manipulation {probability:.2f}, 90 % interval {interval[0]:.2f} to {interval[1]:.2f}, "
-            f"for a video that is as likely manipulated as not before it is looked at; calibrated on "
-            f"{self.calibration.source} ({self.calibration.clusters} groups of people)."
-        )
-        if not self.calibration.separates:
-            low, high = self.calibration.auc_low, self.calibration.auc_high
-            reasons.append(
-                f"On {self.calibration.source} the model was not shown to separate real from manipulated better than "
-                f"chance (AUC {self.calibration.auc:.2f}, 95 % interval {low:.2f} to {high:.2f}, nothing being chosen "
-                "on the people that are scored): it decides nothing."
-            )
-        elif outcome is Outcome.INCONCLUSIVE:
-            reasons.append("The interval reaches across one half: this evidence does not decide.")
+        if not self.is_drawn:
+            reasons += decision_reasons(outcome, probability, interval, self.calibration)
         return reasons
-
-    def _evidence_reasons(self, track: TrackScore) -> list[str]:
-        clip = max(track.clips, key=lambda scored: scored.logit)
-        lowest = int(np.argmin(clip.consistency))
-        reasons = []
-        head = self.model.head
-        if isinstance(head, VarianceHead):
-            deviations = (clip.log_variance - float(head.centre)) / float(head.scale)
-            side = "more" if deviations >= 0 else "less"
-            reasons.append(
-                f"Highest-scoring face (track {track.track_id}): between {clip.start_s:.2f} and {clip.end_s:.2f} s its "
-                f"consistency varies {side} than in the average training clip (log-variance {clip.log_variance:.2f}, "
-                f"{deviations:+.1f} standard deviations)."
-            )
-        shown = f"Highest-scoring face (track {track.track_id}), from {clip.start_s:.2f} to {clip.end_s:.2f} s"
-        if clip.relations:
-            parts = ", ".join(f"{name} {value:+.2f}" for name, value in clip.relations.items())
-            reasons.append(
-                f"{shown}: this model compares parts of the picture. The average training clip has the logit "
-                f"{clip.constant:.2f}; to it the comparisons add: {parts}; together {clip.logit:.2f}."
-            )
-        elif not isinstance(head, VarianceHead) or isinstance(head, VarianceContentHead):
-            reasons.append(
-                f"{shown}: this model judges by what a face looks like (also, or alone), which the consistency curve "
-                "does not show."
-            )
-        if clip.frame_logits and max(clip.frame_logits) > min(clip.frame_logits):
-            logits = np.array(clip.frame_logits)
-            reasons.append(
-                f"The frame with the highest logit is at {clip.times_s[logits.argmax()]:.2f} s: {logits.max():.2f}, "
-                f"median {np.median(logits):.2f}."
-            )
-        begin = "The" if head.uses_variance else "Observed, not judged by: the"
-        reasons.append(
-            f"{begin} least consistent frame is at {clip.times_s[lowest]:.2f} s: cosine similarity "
-            f"{clip.consistency[lowest]:.4f} to the clip's mean, median {float(np.median(clip.consistency)):.4f}."
-        )
-        return reasons
-
-    def _coverage_reasons(self, video: StoredVideo, requests: list[ClipRequest]) -> list[str]:
-        reasons = []
-        if self.settings.window_s is not None:
-            spans = [window_spans(track.start_s, track.end_s, self.settings.window_s) for track in video.tracks]
-            windows = sum(len(track_spans) for track_spans in spans)
-            if len(requests) < windows:
-                most = self.settings.clips_per_track
-                reasons.append(
-                    f"{len(requests)} of {windows} windows were looked at: at most {most} a face, spread over it, and "
-                    "none of too few frames."
-                )
-        if video.dropped:
-            reasons.append(f"{len(video.dropped)} further face tracks were seen and not scored; they are listed.")
-        if video.damaged_packets:
-            reasons.append(
-                f"The file is damaged (undecodable packets: {video.damaged_packets}); what could be decoded was used. "
-                f"Frames that may be smeared after the damage, which can look like manipulation: "
-                f"{video.frames_after_damage}."
-            )
-        return [*reasons, *(video.info.notes if video.info else ())]
 
     def _provenance(self, file: Path) -> dict[str, Any]:
         return {
