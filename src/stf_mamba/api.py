@@ -46,7 +46,7 @@ def train(
         size_px: side of the face crops; SBI's network takes 380 only.
 
     Raises:
-        StfError: as ``preparation.prepare`` and ``training.train``.
+        StfError: as ``clips.preparation.prepare`` and ``training.train.train``.
     """
     pretrained = None if weights is None else local_weights(weights)
     settings = ClipSettings(frames=recipe.data.frames, faces=FaceSettings(size_px=size_px))
@@ -77,7 +77,7 @@ def evaluate(
         jobs: processes that prepare, as for ``train``.
 
     Raises:
-        StfError: as ``preparation.prepare`` and ``evaluation.evaluate``.
+        StfError: as ``clips.preparation.prepare`` and ``evaluation.evaluate.evaluate``.
     """
     run = run if isinstance(run, Run) else Run.load(run)
     folder = Path(clips) if clips is not None else _clips_beside(run.folder)

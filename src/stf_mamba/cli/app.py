@@ -1,7 +1,7 @@
 """The command line: ``stf VERB``. Each verb calls the library and says what came of it.
 
 Heavy imports happen inside the verbs, so that ``stf --help`` answers at once. The verbs stand by subject in
-``cli_data``, ``cli_training``, ``cli_evaluation`` and ``cli_detection``; the rest is here.
+``data``, ``training``, ``evaluation``, ``detection``, ``signals`` and ``study``; the rest is here.
 """
 
 from __future__ import annotations

@@ -111,7 +111,7 @@ def _score_with_sbi(
 
 
 def _published_stamp(checkpoint: Path, dataset: str, videos: int, settings: ClipSettings) -> dict[str, str]:
-    """The protocol of a checkpoint that no run of ours made, in the words of ``evaluation.protocol_stamp``."""
+    """The protocol of a checkpoint that no run of ours made, in the words of ``evaluation.protocol.protocol_stamp``."""
     from stf_mamba.core.environment import versions
     from stf_mamba.core.files import sha256_of
     from stf_mamba.evaluation.protocol import clip_stamp

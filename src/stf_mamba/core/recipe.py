@@ -22,7 +22,7 @@ class EncoderRecipe:
     """The frame encoder.
 
     Attributes:
-        name: a key of ``models.encoders.ENCODERS``.
+        name: a key of ``models.encoders.registry.ENCODERS``.
         trainable_blocks: how many of the last blocks train, together with the final norm; 0 freezes everything.
         blocks: use only so many of the first blocks, with a norm of their own; ``None`` uses all.
         token: what a frame's embedding is: the class token, the mean of the patch tokens, both side by side, or the
@@ -49,7 +49,7 @@ class TemporalRecipe:
     """What mixes the frames of a clip.
 
     Attributes:
-        mixer: a key of ``models.mixers.MIXERS``.
+        mixer: a key of ``models.mixers.registry.MIXERS``.
         layers: how many mixers follow each other. With 0 there is no projection either: the head reads the encoder's
             own embeddings (``mixer = "none"`` with 1 layer keeps the projection and mixes nothing).
         width: size of a frame's embedding after the projection.
@@ -184,8 +184,8 @@ class DataRecipe:
         fakes: train on the data set's manipulated clips, on one pseudo-fake of every real clip, or on both.
         validation: ``part`` sets a part of the videos aside, which chooses the epoch and calibrates the score.
             ``folds`` lets every video train: each is scored once by a model that saw nobody in it, these scores
-            calibrate, and the last epoch of a training on all of them is kept (``training_folds``). It takes as many
-            trainings as there are folds, and one more.
+            calibrate, and the last epoch of a training on all of them is kept (``training.out_of_fold``). It takes as
+            many trainings as there are folds, and one more.
         validation_fraction: that part when no split is given, or the size of a fold.
         batch_size: clips of one optimisation step, over all processes together.
         micro_batch: clips that pass the model at once, in one process; their gradients add up to the step's.

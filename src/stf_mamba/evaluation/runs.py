@@ -9,9 +9,9 @@ state.pt              what resuming needs
 weights.safetensors   the best epoch by validation AUC; the last one where no part of the videos validates
 calibration.json      score → probability, fitted on the validation videos or the out-of-fold scores; written at the end
 curves.png            loss and validation AUC
-out-of-fold.csv       where every video trains: what models say of it that saw nobody in it (``training_folds``)
+out-of-fold.csv       where every video trains: what models say of it that saw nobody in it (``training.out_of_fold``)
 folds/                these models
-cache/                relations of its clips (``cached_items.default_cache``)
+cache/                relations of its clips (``training.cache.cached_items.default_cache``)
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Face detectors: MTCNN with weights that an installed package carries, and YuNet from a file that the user gives.
 
 Both return every face of a frame with its box, five landmarks and a score. Tracking, smoothing and cropping are in
-``faces.py``.
+``tracking`` and ``cropping``.
 """
 
 from __future__ import annotations

@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     Complex128Array = np.ndarray[tuple[int], np.dtype[np.complex128]]
     Picture = TypeVar("Picture", UInt8Array, Float32Array)
 
-# The patch is the part of the aligned frame (112 px, see ``faces``) that masks and blended faces live in. It reaches
+# The patch is the part of the aligned frame (112 px, see ``cropping``) that masks and blended faces live in. It reaches
 # further than the aligned frame, because the chin lies below it and the temples beside it.
 PATCH_SIDE_PX = 128
 PATCH_CORNER_PX = np.array([-8.0, 0.0])

@@ -34,7 +34,7 @@ _OPTIONS = {
     "h265": {"preset": "fast", "x265-params": "cutree=0:ctu=32:pools=none:frame-threads=1:log-level=none"},
 }
 _SMALLEST_SIDE_PX = 64  # x265 refuses below 32, and two coding units each way keep off its edge cases
-_EXACT = 0x4 | 0x40000 | 0x2000  # as rgb.py, which takes the samples back: bicubic chroma, rounded
+_EXACT = 0x4 | 0x40000 | 0x2000  # as colour.py, which takes the samples back: bicubic chroma, rounded
 
 
 def recode(frames: UInt8Array, codec: VideoCodec, crf: int, fps: Fraction | int = 25) -> UInt8Array:

@@ -1,7 +1,7 @@
 """Five forensic signals of Experiment 1: a clip in, one number and its map out.
 
 Each is a pure function of consecutive frames and the face's landmarks. Beside each stands the report's own way of
-computing it, faults included, which takes the frames of ``report_protocol.report_frames``.
+computing it, faults included, which takes the frames of ``ablation_frames.report_frames``.
 """
 
 from __future__ import annotations

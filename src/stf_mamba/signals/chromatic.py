@@ -49,7 +49,7 @@ def report_chromatic_autocorrelation(frames: UInt8Array) -> SignalResult:
     The report says "frame-to-frame noise correlation". Assumed: the residual of the same blur.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB, as ``report_protocol.report_frames`` gives them.
+        frames: (T, H, W, 3) uint8 RGB, as ``ablation_frames.report_frames`` gives them.
 
     Raises:
         ValueError, UndefinedSignalError: as ``chromatic_autocorrelation``.

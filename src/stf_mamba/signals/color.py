@@ -56,7 +56,7 @@ def report_color_distance(frames: UInt8Array) -> SignalResult:
     shape have the distance 0. Assumed: 256 bins that add up to 1, the mean of the RGB channels.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB, as ``report_protocol.report_frames`` gives them.
+        frames: (T, H, W, 3) uint8 RGB, as ``ablation_frames.report_frames`` gives them.
 
     Raises:
         ValueError: input that does not fit.

@@ -54,7 +54,7 @@ def report_flow_discontinuity(frames: UInt8Array) -> SignalResult:
     border a tenth of the rectangle's side wide.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB, as ``report_protocol.report_frames`` gives them.
+        frames: (T, H, W, 3) uint8 RGB, as ``ablation_frames.report_frames`` gives them.
 
     Raises:
         ValueError: fewer than two frames, or input that does not fit.

@@ -85,7 +85,7 @@ def report_noise_sharpness(frames: UInt8Array, kernel: str = DEFAULT_KERNEL) -> 
     Assumed: the 5 × 5 square on luma, Sobel's gradient, the mean over the frames.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB, as ``report_protocol.report_frames`` gives them.
+        frames: (T, H, W, 3) uint8 RGB, as ``ablation_frames.report_frames`` gives them.
 
     Raises:
         ValueError, UndefinedSignalError: as ``noise_sharpness``.

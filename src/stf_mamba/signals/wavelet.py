@@ -62,7 +62,7 @@ def report_wavelet_flicker(frames: UInt8Array) -> SignalResult:
     have an entry for each of the T / 2 disjoint pairs.
 
     Args:
-        frames: (T, H, W, 3) uint8 RGB, as ``report_protocol.report_frames`` gives them.
+        frames: (T, H, W, 3) uint8 RGB, as ``ablation_frames.report_frames`` gives them.
 
     Raises:
         ValueError: fewer than two frames, or input that does not fit.

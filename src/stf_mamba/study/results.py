@@ -128,7 +128,7 @@ class RowResult(JsonRecord):
 
 @dataclass(frozen=True)
 class Training:
-    """Epoch by epoch: one dictionary an epoch with the fields of ``training_reports.EpochReport``."""
+    """Epoch by epoch: one dictionary an epoch with the fields of ``training.watcher.EpochReport``."""
 
     seed: int
     fold: int | None

@@ -52,8 +52,8 @@ class StudyPlan:
         cross: a second data set with clips in the same store, never trained on.
         folds: grouped cross-validation with so many folds; ``None`` trains once a seed on a split.
         split: with a test part; ``None`` draws one by people from the first seed.
-        protocol: ``report`` trains and divides as the report did (see ``report_way``); figures of the study's own data
-            set are then those of the part that chose the epoch.
+        protocol: ``report`` trains and divides as the report did (see ``ablation_protocol``); figures of the study's
+            own data set are then those of the part that chose the epoch.
         weights: files of pretrained encoders, by encoder name.
         from_scratch: start encoders that are meant to be pretrained from random values where no file is given.
         generated: the footage was drawn by a program.

@@ -119,7 +119,7 @@ def paired_auc_bootstrap(
     generator: np.random.Generator,
     resamples: int = RESAMPLES,
 ) -> BootstrapDifference:
-    """Difference of two AUCs on the same videos, the same clusters (``metrics.identity_clusters``) drawn for both.
+    """Difference of two AUCs on the same videos, the same clusters (``resampling.identity_clusters``) drawn for both.
 
     Raises:
         ValueError: as ``paired_bootstrap``.

@@ -28,7 +28,7 @@ class BootstrapDifference(JsonRecord):
     """The difference a − b of a figure on the same videos, with its interval over resampled groups of people.
 
     Attributes:
-        low, high: percentile interval; ``None`` with fewer than ``metrics.MIN_CLUSTERS`` groups in a class.
+        low, high: percentile interval; ``None`` with fewer than ``MIN_CLUSTERS`` groups in a class.
         p: two-sided, from the share of resamples on the other side of 0; ``None`` together with the interval.
         resamples: those that held both classes.
     """

@@ -45,7 +45,7 @@ class FrameEncoder(nn.Module, ABC):
     """One face crop in, one embedding out: ``suffix(prefix(frames))``.
 
     Attributes:
-        name: the key in ``encoders.ENCODERS``.
+        name: the key in ``encoders.registry.ENCODERS``.
         network: timm's network.
         trainable_blocks: how many of its last parts train.
         first_trainable: number of the first part that trains; ``prefix`` ends before it.

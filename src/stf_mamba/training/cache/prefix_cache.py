@@ -49,7 +49,7 @@ class CacheSettings(JsonRecord):
     reaches the frozen blocks, so recipes that differ there share one cache.
 
     Attributes:
-        encoder: a key of ``models.encoders.ENCODERS``.
+        encoder: a key of ``models.encoders.registry.ENCODERS``.
         first_trainable: how many blocks are frozen, so that the tokens are those before this block.
         frozen_sha256: hash of every parameter and buffer that the tokens pass.
         clips: key of the settings that the clips were prepared with.
