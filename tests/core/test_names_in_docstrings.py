@@ -48,10 +48,12 @@ def test_modules_that_are_named_are_there():
 
     missing, found = [], 0
     for file in modules.values():
-        for reference in REFERENCE.findall(file.read_text(encoding="utf-8")):
+        text = file.read_text(encoding="utf-8")
+        variables = {node.id for node in ast.walk(ast.parse(text)) if isinstance(node, ast.Name)}
+        for reference in REFERENCE.findall(text):
             first, last = reference.split(".")[0], reference.split(".")[-1]
-            is_recipe_key = first in sections and reference.count(".") == 1
-            if first in last_names and last not in FILE_SUFFIXES and not is_recipe_key:
+            is_attribute = reference.count(".") == 1 and first in sections | variables
+            if first in last_names and last not in FILE_SUFFIXES and not is_attribute:
                 found += 1
                 if not is_there(reference):
                     missing.append(f"{file.relative_to(PACKAGE)}: {reference}")
