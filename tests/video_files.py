@@ -17,6 +17,8 @@ import av
 import numpy as np
 import numpy.typing as npt
 
+from stf_mamba.media.frames import Frame
+
 UInt8Array = npt.NDArray[np.uint8]
 Picture = UInt8Array | av.VideoFrame
 Pictures = Iterable[Picture] | Callable[[], Iterable[Picture]]
@@ -255,3 +257,30 @@ def _png(width: int, height: int) -> bytes:
     frame = av.VideoFrame.from_ndarray(np.full((height, width, 3), 90, np.uint8), "rgb24")
     frame.pts = 0
     return b"".join(bytes(packet) for packet in [*encoder.encode(frame), *encoder.encode()])
+
+
+def noisy_frames(count: int, seed: int = 0) -> Iterator[UInt8Array]:
+    """Numbered frames under noise, so that each packet weighs about a kilobyte."""
+    generator = np.random.default_rng(seed)
+    for frame in numbered_frames(count, 128, 96):
+        noise = generator.integers(-20, 21, frame.shape)
+        yield (frame.astype(np.int16) + noise).astype(np.uint8)
+
+
+def numbers(frames: Iterable[Frame]) -> list[int]:
+    """What each frame of a numbered video shows."""
+    return [read_number(frame.rgb) for frame in frames]
+
+
+def exhaustive_without_threads(path: Path) -> tuple[list[float], int]:
+    """Times and errors of a plain libav loop with one thread: nothing is lost when it drains."""
+    times, errors = [], 0
+    with av.open(str(path)) as container:
+        stream = container.streams.video[0]
+        stream.thread_type = "NONE"
+        for packet in container.demux(stream):
+            try:
+                times += [frame.time for frame in packet.decode()]
+            except av.FFmpegError:
+                errors += 1
+    return times, errors

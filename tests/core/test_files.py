@@ -1,11 +1,12 @@
 """Whole or absent, and only the dead are cleaned up after."""
 
+import hashlib
 import os
 import socket
 
 import pytest
 
-from stf_mamba.core.files import partial_path, remove_leftovers, write_text_atomically
+from stf_mamba.core.files import partial_path, remove_leftovers, sha256_of, write_text_atomically
 
 
 def test_failed_write_leaves_the_old_file_and_nothing_else(tmp_path, monkeypatch):
@@ -50,3 +51,9 @@ def test_leftovers_of_the_dead_go_and_those_of_others_stay(tmp_path):
     (tmp_path / f".folder.{here}@{child}.partial").mkdir()
     remove_leftovers(tmp_path)
     assert {path.name for path in tmp_path.iterdir()} == {name for name, stays in names.items() if stays}
+
+
+def test_hash_is_that_of_the_whole_file(tmp_path):
+    path = tmp_path / "any.bin"
+    path.write_bytes(bytes(range(256)) * 9000)
+    assert sha256_of(path) == hashlib.sha256(path.read_bytes()).hexdigest()

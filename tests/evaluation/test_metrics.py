@@ -10,7 +10,7 @@ from stf_mamba.core.records import Outcome
 from stf_mamba.evaluation.metrics import auc, average_precision, equal_error_rate
 from stf_mamba.evaluation.predictions import Prediction, Predictions
 from stf_mamba.evaluation.statistics.auc import area_under_roc
-from stf_mamba.evaluation.statistics.resampling import MIN_CLUSTERS, identity_clusters
+from stf_mamba.evaluation.statistics.resampling import MIN_CLUSTERS
 
 
 def predictions_of(scores, labels, identities=None):
@@ -51,13 +51,6 @@ def test_equal_error_rate_worked_case():
 def test_average_precision_worked_case():
     # Ranking fake, real, fake: precision 1 at the first hit and 2/3 at the second.
     assert average_precision(predictions_of([3, 2, 1], [1, 0, 1])).value == pytest.approx((1 + 2 / 3) / 2)
-
-
-def test_people_link_videos_into_clusters():
-    people = [("a",), ("b", "c"), ("c",), ("d",), (), ("a", "e"), ("e",)]
-    clusters = identity_clusters(predictions_of(range(7), [0, 1] * 3 + [1], people).rows)
-    same = {frozenset(np.flatnonzero(clusters == number).tolist()) for number in set(clusters.tolist())}
-    assert same == {frozenset({0, 5, 6}), frozenset({1, 2}), frozenset({3}), frozenset({4})}
 
 
 def test_interval_widens_when_videos_share_people():

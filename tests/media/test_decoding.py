@@ -1,0 +1,162 @@
+"""Clocks, edit lists and damage against a plain libav loop, and one clear error for what is no video."""
+
+import av
+import pytest
+
+from stf_mamba.core.errors import VideoError
+from stf_mamba.media.frames import FrameStream, frames_at
+from stf_mamba.media.probing import probe
+from video_files import (
+    audio_only,
+    audio_with_cover,
+    corrupt_middle,
+    exhaustive_without_threads,
+    noisy_frames,
+    numbered_frames,
+    numbers,
+    read_number,
+    text_named_mp4,
+    truncate,
+    write_video,
+)
+
+
+def test_edit_list_hides_what_it_hides(tmp_path):
+    path = write_video(tmp_path / "edited.mp4", numbered_frames(30), times=[(n - 10) / 25 for n in range(30)])
+    stream = FrameStream(path)
+    assert numbers(stream) == list(range(10, 30))
+    assert stream.times_s[0] == pytest.approx(0.0)
+    info = probe(path)
+    assert info.duration_s == pytest.approx(0.8)
+    assert any("hides 10 stored frames" in note for note in info.notes)
+
+
+@pytest.mark.parametrize("name", ["dts_only.avi", "raw.h264"])
+def test_frames_without_times_are_placed_at_the_constant_rate(tmp_path, name):
+    path = write_video(tmp_path / name, numbered_frames(12), options={"bf": "3"})
+    stream = FrameStream(path)
+    assert numbers(stream) == list(range(12))
+    assert stream.times_s == pytest.approx([number / 25 for number in range(12)])
+    assert any("12 of 12 frames carry no presentation time" in note for note in probe(path).notes)
+
+
+def test_frames_with_the_same_time_still_ascend(tmp_path):
+    times = [0.0, 0.0004, 0.0008, 0.0012, 0.24, 0.28]  # Matroska's clock ticks in milliseconds: 0, 0, 1, 1, 240, 280
+    path = write_video(tmp_path / "dense.mkv", numbered_frames(6), times=times, options={"bf": "0"})
+    stream = FrameStream(path)
+    assert numbers(stream) == list(range(6))
+    assert stream.times_s == pytest.approx([0.0, 0.001, 0.002, 0.003, 0.24, 0.28])
+
+
+def test_a_clock_that_starts_again_is_counted_on(tmp_path):
+    part = write_video(tmp_path / "part.ts", numbered_frames(50)).read_bytes()
+    path = tmp_path / "joined.ts"
+    path.write_bytes(part + part)
+    stream = FrameStream(path, lambda _: False)
+    list(stream)
+    assert stream.times_s == pytest.approx([0.08 + number / 25 for number in range(100)])
+    info = probe(path)
+    assert info.duration_s == pytest.approx(4.0)
+    assert info.fps == 25
+    assert any("jumps back (1 times)" in note for note in info.notes)
+
+
+def test_a_new_picture_size_midway_is_refused(tmp_path):
+    small = write_video(tmp_path / "small.h264", numbered_frames(5, 64, 64))
+    large = write_video(tmp_path / "large.h264", numbered_frames(5, 128, 64))
+    joined = tmp_path / "joined.h264"
+    joined.write_bytes(small.read_bytes() + large.read_bytes())
+    stream = FrameStream(joined)
+    with pytest.raises(VideoError, match=r"changes from 64x64 to 128x64 at 0\.200 s"):
+        list(stream)
+    assert len(stream.times_s) == 5
+
+
+@pytest.mark.parametrize("fraction", [0.95, 0.5, 0.2])
+def test_truncated_file_gives_all_that_is_whole(tmp_path, fraction):
+    path = write_video(tmp_path / "cut.mp4", noisy_frames(64), options={"bf": "2"})
+    truncate(path, fraction)
+    expected_times, errors = exhaustive_without_threads(path)
+    assert errors == 1
+    stream = FrameStream(path)
+    frames = list(stream)
+    assert [frame.time_s for frame in frames] == pytest.approx(expected_times)
+    assert numbers(frames) == [round(frame.time_s * 25) for frame in frames]
+    assert stream.damaged_packets == 1
+    assert len(frames) >= 64 * fraction * 0.7
+    assert any("Incomplete packets: 1" in note for note in probe(path).notes)
+
+
+def test_damage_in_the_last_packets_loses_only_them(tmp_path):
+    path = write_video(tmp_path / "tail.mp4", noisy_frames(40), options={"bf": "2"})
+    content = bytearray(path.read_bytes())
+    with av.open(str(path)) as container:
+        packets = [packet for packet in container.demux(video=0) if packet.size]
+    spoiled = packets[-2]  # frame threads still hold pictures when they come to it, and would drop them
+    content[spoiled.pos : spoiled.pos + spoiled.size] = b"\xff" * spoiled.size
+    path.write_bytes(content)
+    expected_times, errors = exhaustive_without_threads(path)
+    stream = FrameStream(path)
+    assert [frame.time_s for frame in stream] == pytest.approx(expected_times)
+    assert len(expected_times) == 39
+    assert stream.damaged_packets == errors == 1
+    assert stream.frames_after_damage >= 1
+
+
+def test_corrupt_middle_is_counted_and_the_rest_comes(tmp_path):
+    path = write_video(tmp_path / "middle.mp4", noisy_frames(64), options={"g": "12", "bf": "2"})
+    corrupt_middle(path)
+    stream = FrameStream(path)
+    frames = list(stream)
+    assert 45 <= len(frames) < 64
+    assert 1 <= stream.damaged_packets <= 64 - len(frames) + 2
+    assert 1 <= stream.frames_after_damage < 36
+    assert read_number(frames[0].rgb) == 0
+    assert read_number(frames[-1].rgb) == 63
+
+
+def test_corrupt_middle_of_webm_shows_as_a_gap(tmp_path):
+    path = corrupt_middle(write_video(tmp_path / "m.webm", noisy_frames(40), codec="libvpx", options={"g": "8"}))
+    frames = list(FrameStream(path))
+    assert len(frames) < 40
+    assert any("varies" in note or "declares" in note for note in probe(path).notes)
+
+
+@pytest.mark.parametrize(
+    ("make", "seen"),
+    [
+        (lambda folder: folder / "missing.mp4", "does not exist"),
+        (lambda folder: folder, "is a folder"),
+        (lambda folder: (folder / "empty.mp4", (folder / "empty.mp4").write_bytes(b""))[0], "is empty"),
+        (lambda folder: text_named_mp4(folder / "text.mp4"), "not readable as a video"),
+        (lambda folder: text_named_mp4(folder / "notes.txt"), "holds text"),
+        (lambda folder: audio_only(folder / "sound.mp4"), "holds audio; expected a video stream"),
+        (lambda folder: audio_with_cover(folder / "song.flac"), "cover art"),
+        (
+            lambda folder: truncate(write_video(folder / "no_index.mp4", numbered_frames(9), index_first=False), 0.5),
+            "not readable as a video",
+        ),
+        (
+            lambda folder: corrupt_middle(write_video(folder / "noise.h264", numbered_frames(9)), 0.999),
+            "none of its pictures can be decoded|not readable|no stream",
+        ),
+    ],
+)
+def test_what_is_no_video_is_refused_with_the_next_step(tmp_path, make, seen):
+    path = make(tmp_path)
+    for read in (probe, lambda p: list(FrameStream(p)), lambda p: list(frames_at(p, [0.0]))):
+        with pytest.raises(VideoError, match=seen) as caught:
+            read(path)
+        assert str(path) in str(caught.value)
+        assert str(caught.value).rstrip().endswith(".")
+        assert caught.value.exit_code == 3
+
+
+def test_a_stream_of_which_nothing_decodes_is_refused(tmp_path):
+    path = write_video(tmp_path / "hollow.mp4", noisy_frames(6))
+    content = path.read_bytes()
+    media = content.index(b"mdat") + 4
+    path.write_bytes(content[:media] + bytes(len(content) - media))
+    for read in (probe, lambda p: list(FrameStream(p))):
+        with pytest.raises(VideoError, match="none of its pictures can be decoded"):
+            read(path)
