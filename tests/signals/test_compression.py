@@ -61,6 +61,18 @@ def test_stronger_compression_leaves_less_and_nearly_lossless_leaves_the_source(
     assert {level: SignalTable.load(tmp_path / "series" / name) for level, name in files.items()} == levels
 
 
+def test_a_copy_has_the_rate_that_is_known_of_its_source(drawn, tmp_path, monkeypatch):
+    def probed(*_):
+        raise AssertionError("the source was probed again")
+
+    store, manifest = drawn
+    monkeypatch.setattr("stf_mamba.media.probing.probe", probed)
+    compression_series(store, manifest, tmp_path / "series", (23, 40), keep=True)
+    monkeypatch.undo()
+    copies = sorted((tmp_path / "series" / "videos").rglob("*.mp4"))
+    assert [probe(copy).fps for copy in copies] == [Fraction(25)] * 4
+
+
 def test_an_interrupted_series_continues_and_equals_a_whole_one(drawn, tmp_path):
     store, manifest = drawn
 

@@ -5,17 +5,16 @@ from __future__ import annotations
 import os
 from collections.abc import Sequence
 from dataclasses import replace
-from fractions import Fraction
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import av
 import cv2
 import numpy as np
 
 from stf_mamba.augmentation.pseudofakes import Donor, PseudoFake, make_pseudofake
-from stf_mamba.core.files import partial_path, write_bytes_atomically
+from stf_mamba.core.files import write_bytes_atomically
 from stf_mamba.core.recipe import PseudoFakeRecipe
+from stf_mamba.media.encoding import write_h264
 
 if TYPE_CHECKING:
     from stf_mamba.core.records import Float64Array, UInt8Array
@@ -66,7 +65,7 @@ def write_samples(
         pseudofake = make_pseudofake(frames, landmarks_px, amplitudes, np.random.default_rng(seed), partner)
         written += [target / f"{kind}.png", target / f"{kind}.mp4"]
         _write_png(written[-2], sample_sheet(frames, pseudofake))
-        _write_video(written[-1], np.concatenate([frames, pseudofake.frames], axis=2), fps)
+        write_h264(written[-1], np.concatenate([frames, pseudofake.frames], axis=2), fps, VIDEO_CRF)
     return written
 
 
@@ -87,14 +86,3 @@ def _write_png(path: Path, rgb: UInt8Array) -> None:
     encoded, content = cv2.imencode(".png", cv2.cvtColor(rgb, cv2.COLOR_RGB2BGR))
     assert encoded, "an 8-bit RGB picture can always be a PNG"
     write_bytes_atomically(path, content.tobytes())
-
-
-def _write_video(path: Path, frames: UInt8Array, fps: int) -> None:
-    """Write frames (T, H, W, 3) uint8 RGB as H.264 in MP4; the file appears whole or not at all."""
-    with partial_path(path) as partial, av.open(str(partial), "w", format="mp4") as container:
-        stream = container.add_stream("libx264", rate=Fraction(fps), options={"crf": str(VIDEO_CRF)})
-        stream.height, stream.width = frames.shape[1:3]
-        stream.pix_fmt = "yuv420p"
-        for rgb in frames:
-            container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb, format="rgb24")))
-        container.mux(stream.encode())

@@ -13,6 +13,7 @@ from av.video.reformatter import ColorPrimaries, ColorRange, Colorspace, ColorTr
 from stf_mamba.core.errors import UsageError
 from stf_mamba.core.records import UInt8Array
 from stf_mamba.media.colour import RgbConverter
+from stf_mamba.media.encoding import REPEATABLE_X264
 
 if TYPE_CHECKING:
     from av.packet import Packet
@@ -30,7 +31,7 @@ LARGEST_CRF = 51
 # macroblock trees on, or x265's default coding units of 64 pixels, the bytes depend on what fresh memory happens to
 # hold; x265's tree also writes past its end where a picture is 33 to 48 pixels wide.
 _OPTIONS = {
-    "h264": {"preset": "fast", "x264-params": "mbtree=0"},
+    "h264": {"preset": "fast", "x264-params": REPEATABLE_X264},
     "h265": {"preset": "fast", "x265-params": "cutree=0:ctu=32:pools=none:frame-threads=1:log-level=none"},
 }
 _SMALLEST_SIDE_PX = 64  # x265 refuses below 32, and two coding units each way keep off its edge cases

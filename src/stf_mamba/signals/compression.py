@@ -8,18 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, Literal
 
 import numpy as np
 
 from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import RunError, VideoError
-from stf_mamba.core.files import partial_path, remove_leftovers, write_text_atomically
+from stf_mamba.core.files import remove_leftovers, write_text_atomically
 from stf_mamba.core.records import JsonRecord
 from stf_mamba.evaluation.statistics.intervals import ALPHA, CONFIDENCE
 from stf_mamba.evaluation.statistics.significance import holm, signed_rank_test
-from stf_mamba.media.encoding import TICK, x264_stream
 from stf_mamba.signals import SIGNALS
 from stf_mamba.signals.comparison import SignalStatistics, differences_by_real, signal_statistics
 from stf_mamba.signals.measuring import (
@@ -35,6 +34,8 @@ from stf_mamba.signals.measuring import (
 from stf_mamba.signals.table import SignalRow, SignalTable
 
 if TYPE_CHECKING:
+    from fractions import Fraction
+
     from stf_mamba.core.records import UInt8Array
 
 CRFS = (23, 40)
@@ -227,8 +228,9 @@ def _measure_video(
 
 def _recoded(store: ClipStore, video: StoredVideo, source: Path, path: Path, crf: int) -> tuple[Results, float]:
     """What the signals are in the clips after encoding, and the bits per pixel."""
+    assert video.info is not None
     clips = prominent_clips(video)
-    times_s = _encode(source, path, crf, max(clip.times_s[-1] for clip in clips))
+    times_s = _encode(source, path, crf, video.info.fps, max(clip.times_s[-1] for clip in clips))
     crops = dict(_crops(store, video, path, times_s))
     missing = [time_s for clip in clips for time_s in clip.times_s if time_s not in crops]
     if missing:
@@ -236,45 +238,34 @@ def _recoded(store: ClipStore, video: StoredVideo, source: Path, path: Path, crf
     results = measure_clips(
         (np.stack([crops[time_s] for time_s in clip.times_s]), clip_landmarks(store, video, clip)) for clip in clips
     )
-    assert video.info is not None
     return results, 8 * path.stat().st_size / (len(times_s) * video.info.width_px * video.info.height_px)
 
 
-def _encode(source: Path, path: Path, crf: int, last_s: float) -> list[float]:
+def _encode(source: Path, path: Path, crf: int, fps: Fraction, last_s: float) -> list[float]:
     """Encode the source up to ``last_s``. Returns the times of the frames, in seconds of the source's clock."""
     import av
 
     from stf_mamba.media.colour import display_matrix, is_hdr
     from stf_mamba.media.decoding import Damage, timed_pictures
-    from stf_mamba.media.probing import probe
+    from stf_mamba.media.encoding import TICK, h264_video
     from stf_mamba.media.times import TIME_TOLERANCE_S
 
     path.parent.mkdir(parents=True, exist_ok=True)
     remove_leftovers(path.parent)
     times_s: list[float] = []
-    fps = probe(source).fps
-    with partial_path(path) as partial:
-        try:
-            with av.open(str(partial), "w", format="mp4") as container:
-                stream: Any = None
-                for shown in timed_pictures(source, Damage()):
-                    if shown.time_s > last_s + TIME_TOLERANCE_S:
-                        break
-                    picture: Any = shown.picture
-                    if stream is None:
-                        if is_hdr(picture) or display_matrix(picture) != (1, 0, 0, 1):
-                            raise VideoError(f"{source}: turned or high dynamic range; only upright SDR is re-encoded")
-                        stream = x264_stream(container, picture, fps, crf)
-                    fresh = picture if picture.format.name == "yuv420p" else picture.reformat(format="yuv420p")
-                    fresh.pict_type = 0  # the encoder chooses, not the source's encoder
-                    fresh.pts, fresh.time_base = round((shown.time_s - (times_s or [shown.time_s])[0]) / TICK), TICK
-                    container.mux(stream.encode(fresh))
-                    times_s.append(shown.time_s)
-                container.mux(stream.encode())
-        except av.FFmpegError as error:
-            raise VideoError(
-                f"{source}: cannot be encoded as H.264 ({error}); expected even sides in 8 bits"
-            ) from error
+    try:
+        with h264_video(path, fps, crf) as append:
+            for shown in timed_pictures(source, Damage()):
+                if shown.time_s > last_s + TIME_TOLERANCE_S:
+                    break
+                picture = shown.picture
+                if not times_s and (is_hdr(picture) or display_matrix(picture) != (1, 0, 0, 1)):
+                    raise VideoError(f"{source}: turned or high dynamic range; only upright SDR is re-encoded")
+                picture.pts, picture.time_base = round((shown.time_s - (times_s or [shown.time_s])[0]) / TICK), TICK
+                append(picture)
+                times_s.append(shown.time_s)
+    except av.FFmpegError as error:
+        raise VideoError(f"{source}: cannot be encoded as H.264 ({error}); expected even sides in 8 bits") from error
     return times_s
 
 

@@ -9,25 +9,18 @@ result on it says nothing about real deepfakes. Its data sets are ``miniature-ff
 from __future__ import annotations
 
 import json
-import os
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack, contextmanager
+from contextlib import ExitStack
 from dataclasses import dataclass
-from fractions import Fraction
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
-
-import av
-import av.error
+from typing import Any, Self
 
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.files import write_text_atomically
 from stf_mamba.core.records import JsonRecord
 from stf_mamba.datasets.drawn import MARK_NAME, SETTINGS_NAME, UNFINISHED_NAME
 from stf_mamba.datasets.miniature.footage import Swap, SwapErrors, Take, named_generator
-
-if TYPE_CHECKING:
-    from stf_mamba.core.records import UInt8Array
+from stf_mamba.media.encoding import h264_video
 
 # Larger than most real methods' errors, so that a small model finds them in minutes; FaceSwap, the oldest of the
 # three, fails most and FaceShifter least.
@@ -300,37 +293,15 @@ def _film(shoot: _Shoot, missing: list[Path], settings: MiniatureSettings) -> No
     planned = [swap for swap in shoot.swaps if swap.video in missing]
     swaps = [Swap(take, swap.source, swap.method, swap.errors, seed=settings.seed) for swap in planned]
     with ExitStack() as open_videos:
-        writers = {video: open_videos.enter_context(_h264_video(video, settings)) for video in missing}
+        for video in missing:
+            video.parent.mkdir(parents=True, exist_ok=True)
+        writers = {video: open_videos.enter_context(h264_video(video, settings.fps, settings.crf)) for video in missing}
         for index in range(settings.n_frames):
             real, *swapped = take.frames(index, swaps)
             if shoot.real in writers:
                 writers[shoot.real](real)
             for swap, frame in zip(planned, swapped, strict=True):
                 writers[swap.video](frame)
-
-
-@contextmanager
-def _h264_video(path: Path, settings: MiniatureSettings) -> Iterator[Callable[[UInt8Array], None]]:
-    """A function that appends one (H, W, 3) uint8 RGB frame; the file gets its name when the block ends well."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    partial = path.with_name(f".{path.name}.{os.getpid()}.partial")
-    try:
-        with av.open(str(partial), "w", format="mp4") as container:
-            # The same frames must give the same bytes. x264 divides its work by the number of threads; and its
-            # macroblock tree, with AVX-512, gives different bits from run to run at sizes such as 320 × 240.
-            options = {"crf": str(settings.crf), "threads": "1", "x264-params": "mbtree=0"}
-            stream = container.add_stream("libx264", rate=Fraction(settings.fps), options=options)
-            stream.width, stream.height, stream.pix_fmt = settings.width_px, settings.height_px, "yuv420p"
-
-            def append(frame: UInt8Array) -> None:
-                container.mux(stream.encode(av.VideoFrame.from_ndarray(frame, format="rgb24")))
-
-            yield append
-            container.mux(stream.encode())
-        partial.replace(path)
-    except BaseException:
-        partial.unlink(missing_ok=True)
-        raise
 
 
 def _write_lists(miniature: Miniature, folder: Path, settings: MiniatureSettings) -> None:
