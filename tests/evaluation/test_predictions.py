@@ -52,7 +52,7 @@ def test_unscored_videos_count_against_coverage_and_not_as_scores():
     [
         ("a,b\n1,2\n", "expected \\['video_id'"),
         ("", "has the columns \\[\\]"),
-        (",".join(COLUMNS) + "\nx,y,2,,,,0.5,not_flagged,1\n", "line 2 does not parse: label '2'"),
+        (",".join(COLUMNS) + "\nx,y,2,,,,0.5,not_flagged,1\n", "line 2 does not parse: label 2"),
         (",".join(COLUMNS) + "\nx,y,1,,,,half,not_flagged,1\n", "line 2 does not parse"),
         ("# a: b\n" + ",".join(COLUMNS) + "\nx,y\n", "line 3 does not parse: 2 cells"),
     ],

@@ -69,8 +69,13 @@ class JsonRecord:
         return _adapter(record_type).validate_python(value)  # type: ignore[no-any-return]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the record as indented JSON; the file appears whole or not at all. Returns its path."""
-        return write_text_atomically(path, json.dumps(self.to_json(), indent=2, ensure_ascii=False) + "\n")
+        """Write the record as indented JSON; the file appears whole or not at all. Returns its path.
+
+        Raises:
+            ValueError: a number is not finite: JSON has no word for it.
+        """
+        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
+        return write_text_atomically(path, text + "\n")
 
 
 @dataclass(frozen=True)

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import Float64Array, JsonRecord, Outcome
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.evaluation.metrics import Estimate, arrays, auc
@@ -45,15 +46,29 @@ class Calibration(JsonRecord):
     auc_low: float
     auc_high: float
 
+    def __post_init__(self) -> None:
+        curves = require_finite("slopes and intercepts", [*self.slopes, *self.intercepts])
+        if not 1 < len(self.slopes) == len(self.intercepts):
+            raise ValueError(
+                f"{len(self.slopes)} slopes and {len(self.intercepts)} intercepts, expected as many of both, 2 or more"
+            )
+        if curves[: len(self.slopes)].min() < 0:
+            raise ValueError(f"slopes are not negative, got {min(self.slopes)}")
+
     @property
     def separates(self) -> bool:
         """Whether the score was shown to separate the calibration videos better than chance does."""
         return self.auc_low > DECISION
 
     def probability(self, score: float) -> tuple[float, tuple[float, float]]:
-        """The probability of manipulation at a score, and its 90 % interval."""
+        """The probability of manipulation at a score, and its 90 % interval.
+
+        Raises:
+            ValueError: the score is not finite.
+        """
         from scipy.special import expit
 
+        require_finite("score", score)
         curves = expit(np.array(self.slopes) * score + np.array(self.intercepts))
         tail = 100 * (1 - CONFIDENCE) / 2
         low, high = np.percentile(curves[1:], [tail, 100 - tail])
@@ -156,11 +171,16 @@ def fit_logistic(scores: Float64Array, labels: Float64Array, weights: Float64Arr
 
     The smoothing, (n⁺ + 1)/(n⁺ + 2) and 1/(n⁻ + 2), keeps the slope finite where the classes are separated.
 
+    Raises:
+        ValueError: a score, label or weight is not finite.
+
     Source: Platt, "Probabilistic Outputs for Support Vector Machines", 1999; Lin, Lin, Weng 2007.
     """
     from scipy.optimize import minimize
     from scipy.special import expit
 
+    for name, values in (("scores", scores), ("labels", labels), ("weights", weights)):
+        require_finite(name, values)
     n_fake, n_real = float(weights[labels == 1].sum()), float(weights[labels == 0].sum())
     targets = np.where(labels == 1, (n_fake + 1) / (n_fake + 2), 1 / (n_real + 2))
     balanced = weights / np.where(labels == 1, n_fake, n_real)

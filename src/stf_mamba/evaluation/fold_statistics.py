@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import FAKE, REAL, Float64Array, Outcome
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.evaluation.fold_results import (
@@ -131,10 +132,11 @@ def choose_threshold(
             real videos are normal.
 
     Raises:
-        ValueError: a class is missing, or ``predictive`` with fewer than two real videos.
+        ValueError: a score is not finite, a class is missing, or ``predictive`` with fewer than two real videos.
 
     Source: Youden, Cancer 1950; Hahn and Meeker, "Statistical Intervals", 1991, section 4.8 (prediction).
     """
+    require_finite("scores", scores)
     real = np.sort(scores[labels == REAL])
     fake = scores[labels == FAKE]
     if 0 in (len(real), len(fake)):

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
+from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.evaluation.predictions import Prediction, Predictions
@@ -109,10 +110,12 @@ def estimate(
 
 
 def arrays(rows: Sequence[Prediction]) -> tuple[Float64Array, Float64Array]:
-    """Scores and labels, each (N,), of rows that have both."""
-    scores = np.array([row.score for row in rows], dtype=np.float64)
-    labels = np.array([row.label for row in rows], dtype=np.float64)
-    return scores, labels
+    """Scores and labels, each (N,), of rows that have both.
+
+    Raises:
+        ValueError: a row lacks its score or its label.
+    """
+    return require_finite("scores", [row.score for row in rows]), require_finite("labels", [row.label for row in rows])
 
 
 def _average_precision(scores: Float64Array, labels: Float64Array, weights: Float64Array) -> float:
@@ -177,4 +180,4 @@ def _aligned(
     labels = arrays(rows)[1]
     if not 0 < labels.sum() < len(labels):
         raise ValueError(f"AUC needs both classes; {int(labels.sum())} of {len(labels)} scored videos are fake")
-    return np.array(matrix, np.float64), labels, identity_clusters(rows)
+    return require_finite("scores", matrix), labels, identity_clusters(rows)

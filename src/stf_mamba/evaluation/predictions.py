@@ -6,6 +6,7 @@ else.
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from pathlib import Path
@@ -25,6 +26,9 @@ class Prediction:
         score: the video's logit (higher is more suspicious); ``None`` where nothing could be scored, never a
             stand-in number.
         n_clips: clips behind the score.
+
+    Raises:
+        ValueError: a score that is not finite, or a label that is neither 0, 1 nor ``None``.
     """
 
     video_id: str
@@ -36,6 +40,14 @@ class Prediction:
     score: float | None
     outcome: Outcome
     n_clips: int
+
+    def __post_init__(self) -> None:
+        if self.score is not None and not math.isfinite(self.score):
+            raise ValueError(
+                f"the score of {self.video_id} is {self.score}, expected a finite number, or None where there is none"
+            )
+        if self.label not in (None, REAL, FAKE):
+            raise ValueError(f"label {self.label!r}, expected {REAL} (real), {FAKE} (fake) or nothing")
 
 
 COLUMNS = tuple(field.name for field in fields(Prediction))
@@ -90,8 +102,6 @@ def _from_cells(cells: list[str]) -> Prediction:
     if len(cells) != len(COLUMNS):
         raise ValueError(f"{len(cells)} cells, expected {len(COLUMNS)}")
     video_id, path, label, identities, method, compression, score, outcome, n_clips = cells
-    if label not in ("", str(REAL), str(FAKE)):
-        raise ValueError(f"label {label!r}, expected 0, 1 or nothing")
     return Prediction(
         video_id,
         path,

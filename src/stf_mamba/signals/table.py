@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from dataclasses import dataclass, fields
 from fractions import Fraction
@@ -23,6 +24,10 @@ class Footage:
     width_px: int
     height_px: int
     duration_s: float
+
+    def __post_init__(self) -> None:
+        if not math.isfinite(self.duration_s):
+            raise ValueError(f"duration_s is {self.duration_s}, expected a finite number")
 
     def is_of(self, other: Footage) -> bool:
         """Whether both may show the same shot; manipulated versions are sometimes cut a little shorter."""
@@ -53,6 +58,12 @@ class SignalRow:
     footage: Footage | None
     n_clips: int
     reason: str | None
+
+    def __post_init__(self) -> None:
+        if self.value is not None and not math.isfinite(self.value):
+            raise ValueError(f"{self.signal} of {self.video_id} is {self.value}, expected a finite number, or None")
+        if self.label not in (None, REAL, FAKE):
+            raise ValueError(f"label {self.label!r}, expected {REAL} (real), {FAKE} (fake) or nothing")
 
 
 COLUMNS = tuple(
@@ -99,8 +110,6 @@ def _from_cells(cells: list[str]) -> SignalRow:
     if len(cells) != len(COLUMNS):
         raise ValueError(f"{len(cells)} cells, expected {len(COLUMNS)}")
     cell = dict(zip(COLUMNS, cells, strict=True))
-    if cell["label"] not in ("", str(REAL), str(FAKE)):
-        raise ValueError(f"label {cell['label']!r}, expected 0, 1 or nothing")
     footage = None
     if cell["fps"]:
         shape = int(cell["width_px"]), int(cell["height_px"])

@@ -135,7 +135,7 @@ def test_wrong_arguments_say_what_was_seen():
         auc_interval([1, 2, 3], [0, 1, 1])
     with pytest.raises(ValueError, match="3 values for 4 labels"):
         delong_test([1, 2, 3], [1, 2, 3, 4], [0, 1, 0, 1])
-    with pytest.raises(ValueError, match="1 values that are not finite"):
+    with pytest.raises(ValueError, match="1 of 4 values that are not finite"):
         auc_interval([1, 2, math.nan, 4], [0, 1, 0, 1])
     with pytest.raises(ValueError, match="3 cluster numbers for 4 labels"):
         paired_auc_bootstrap([1, 2, 3, 4], [1, 2, 3, 4], [0, 1, 0, 1], np.arange(3), generator)

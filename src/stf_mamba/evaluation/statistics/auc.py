@@ -14,6 +14,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.evaluation.statistics.intervals import CONFIDENCE, finite_sample, normal_quantile
 from stf_mamba.evaluation.statistics.resampling import (
@@ -158,7 +159,13 @@ def _scores(name: str, scores: npt.ArrayLike, labels: Float64Array) -> Float64Ar
 
 
 def area_under_roc(scores: Float64Array, labels: Float64Array, weights: Float64Array) -> float:
-    """Probability that a weighted random fake scores above a real, ties counting half (Mann-Whitney)."""
+    """Probability that a weighted random fake scores above a real, ties counting half (Mann-Whitney).
+
+    Raises:
+        ValueError: a score, label or weight is not finite.
+    """
+    for name, values in (("scores", scores), ("labels", labels), ("weights", weights)):
+        require_finite(name, values)
     order = np.argsort(scores, kind="stable")
     scores, real, fake = scores[order], (weights * (labels == REAL))[order], (weights * (labels == FAKE))[order]
     starts = np.flatnonzero(np.r_[True, np.diff(scores) > 0])  # first index of each run of equal scores

@@ -5,10 +5,10 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-import numpy as np
 import numpy.typing as npt
 from scipy import stats
 
+from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import Float64Array, JsonRecord
 
 CONFIDENCE = 0.95
@@ -45,10 +45,12 @@ def equivalence_test(
     """Two one-sided t-tests of an estimated difference; with infinite degrees of freedom they are z-tests.
 
     Raises:
-        ValueError: a standard error or margin that is not positive, or an alpha outside (0, 0.5).
+        ValueError: a number that is not finite (degrees of freedom excepted), a standard error or margin that is not
+            positive, or an alpha outside (0, 0.5).
 
     Source: Schuirmann, Journal of Pharmacokinetics and Biopharmaceutics 1987.
     """
+    require_finite("difference, standard error and margin", [difference, standard_error, margin])
     if not (standard_error > 0 and margin > 0 and degrees_of_freedom > 0):
         raise ValueError(
             f"standard error {standard_error}, margin {margin} and degrees of freedom {degrees_of_freedom} must be "
@@ -82,8 +84,8 @@ def wilson_interval(share: float, trials: float, confidence: float = CONFIDENCE)
     Source: Wilson, JASA 1927.
     """
     require_between("share", share, 0, 1)
-    if not trials > 0:
-        raise ValueError(f"trials is {trials}, expected a positive number")
+    if not 0 < trials < math.inf:
+        raise ValueError(f"trials is {trials}, expected a positive, finite number")
     z2 = normal_quantile(confidence) ** 2 / trials
     middle = (share + z2 / 2) / (1 + z2)
     reach = math.sqrt(z2 * (share * (1 - share) + z2 / 4)) / (1 + z2)
@@ -112,11 +114,9 @@ def normal_quantile(confidence: float) -> float:
 
 
 def finite_sample(name: str, values: npt.ArrayLike, at_least: int) -> Float64Array:
-    given = np.asarray(values, dtype=np.float64)
+    given = require_finite(name, values)
     if given.ndim != 1 or len(given) < at_least:
         raise ValueError(f"{name} has the shape {given.shape}, expected one dimension and {at_least} or more values")
-    if not np.isfinite(given).all():
-        raise ValueError(f"{name} holds {int((~np.isfinite(given)).sum())} values that are not finite; leave them out")
     return given
 
 

@@ -21,7 +21,7 @@ def signed_rank_power(effect: float, n_pairs: int, alpha: float = ALPHA) -> floa
     """
     require_between("effect", effect, -1, 1)
     require_between("alpha", alpha, 0, 1)
-    if n_pairs < 1:
+    if not n_pairs >= 1:
         raise ValueError(f"n_pairs is {n_pairs}, expected 1 or more")
     if 2 * 0.5**n_pairs > alpha:
         return 0.0

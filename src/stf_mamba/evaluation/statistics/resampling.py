@@ -8,9 +8,10 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
 from stf_mamba.evaluation.predictions import Prediction
-from stf_mamba.evaluation.statistics.intervals import CONFIDENCE, finite_sample
+from stf_mamba.evaluation.statistics.intervals import CONFIDENCE, finite_sample, require_between
 
 IntArray = npt.NDArray[np.intp]
 
@@ -60,7 +61,7 @@ def paired_bootstrap(
         draws: weights (R, N) of ``cluster_weights`` or ``people_weights``.
 
     Raises:
-        ValueError: lengths differ, or a class is missing.
+        ValueError: lengths differ, a class is missing, or a figure of all videos is not finite.
 
     Source: Efron and Tibshirani, "An Introduction to the Bootstrap", 1993, chapter 13 (percentile intervals).
     """
@@ -69,6 +70,7 @@ def paired_bootstrap(
         raise ValueError(f"{len(groups)} cluster numbers for {len(truth)} labels; one a video is expected")
     both = bootstrap(lambda weights: np.array([figure_a(weights), figure_b(weights)]), truth, draws)
     value_a, value_b = figure_a(np.ones(len(truth))), figure_b(np.ones(len(truth)))
+    require_finite("the figures of all videos", [value_a, value_b])
     differences = both[:, 0] - both[:, 1]
     differences = differences[np.isfinite(differences)]
     low = high = p = None
@@ -91,9 +93,10 @@ def bootstrap(
         draws: the videos' weights in each resample, (R, N).
 
     Raises:
-        ValueError: lengths differ, a class is missing, or no resample holds both.
+        ValueError: lengths differ, a class is missing, no resample holds both, or a weight is not finite.
     """
     truth = class_labels(labels)
+    require_finite("draws", draws)
     if draws.shape[1] != len(truth):
         raise ValueError(
             f"resamples of {draws.shape[1]} videos for {len(truth)} labels; one weight a video is expected"
@@ -136,9 +139,14 @@ def people_weights(
 
 
 def percentile_interval(values: Float64Array, confidence: float = CONFIDENCE) -> tuple[float, float]:
-    """The middle part of the values (R,) that holds ``confidence`` of them."""
+    """The middle part of the values (R,) that holds ``confidence`` of them.
+
+    Raises:
+        ValueError: no values, one that is not finite, or a confidence outside [0, 1].
+    """
+    require_between("confidence", confidence, 0, 1)
     tail = 100 * (1 - confidence) / 2
-    low, high = np.percentile(values, [tail, 100 - tail]).tolist()
+    low, high = np.percentile(finite_sample("values", values, 1), [tail, 100 - tail]).tolist()
     return low, high
 
 
