@@ -4,8 +4,12 @@ import numpy as np
 import pytest
 
 from stf_mamba.clips.planning import plan_clips
-from stf_mamba.clips.records import ClipSettings
-from stf_mamba.core.records import DroppedTrack
+from stf_mamba.clips.preparation import prepare
+from stf_mamba.clips.records import ClipSettings, StoredVideo
+from stf_mamba.clips.store import ClipStore
+from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.files import sha256_of
+from stf_mamba.core.records import Clip, DroppedTrack, VideoRecord
 from stf_mamba.faces.tracking import FaceSearch
 from synthetic import track
 
@@ -62,3 +66,20 @@ def test_chosen_windows_are_spread(count):
     requests, _ = plan_clips(search(track(seconds=9.8)), settings)
     middles = np.array([np.mean(times) for _, times in requests]) / 9.8
     np.testing.assert_allclose(middles, (np.arange(count) + 0.5) / count, atol=0.06)
+
+
+def test_a_copy_under_the_other_label_is_an_error(tmp_path):
+    records = [
+        VideoRecord(f"d/{name}/a", tmp_path / f"{name}.mp4", int(name == "fake"), method=name)
+        for name in ("real", "fake")
+    ]
+    for record in records:
+        record.path.write_bytes(b"the same video")
+    store = ClipStore.create(tmp_path / "clips", ClipSettings(frames=2))
+    clip = Clip(0, (0.0, 1.0), np.zeros((2, 224, 224, 3), np.uint8))
+    store.write(sha256_of(records[0].path), StoredVideo(None), iter([clip]))  # made before: nothing is decoded here
+    with pytest.raises(DatasetError, match=r"1 files .* two labels.*real\.mp4 \(real\) and .*fake\.mp4 \(fake\)"):
+        prepare(records, store, "d", jobs=1)
+    assert store.manifests() == []
+    manifest, _ = prepare(records[:1], store, "d", jobs=1)
+    assert [entry.clips for entry in manifest.entries] == [1]

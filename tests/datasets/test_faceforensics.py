@@ -178,3 +178,19 @@ def test_real_tree_in_the_official_layout(shared):
         assert [record.label for record in records].count(0) == 22
         assert [record.label for record in records].count(1) == 28
         assert all(record.path.is_file() and compression in record.path.parts for record in records)
+
+
+@pytest.mark.parametrize("methods", [None, ["DeepFakeDetection"]])
+def test_fakes_without_their_originals_say_which_are_missing(official, methods):
+    (official / "original_sequences/actors/c23/videos/01__exit_phone_room.mp4").unlink()
+    (official / "original_sequences/actors/c23/videos").rmdir()
+    expected = (
+        r"originals of DeepFakeDetection, the actors' own videos, are missing at compression c23; "
+        r"expected: original_sequences/actors/c23/videos/AA__SCENE\.mp4"
+    )
+    with pytest.raises(DatasetError, match=expected) as caught:
+        FaceForensics(official, methods=methods).records()
+    assert "Ask for one" not in str(caught.value)
+    touch(official, "original_sequences/actors/raw/videos/01__exit_phone_room.mp4")
+    with pytest.raises(DatasetError, match="There they are at compression raw"):
+        FaceForensics(official, methods=methods).records()

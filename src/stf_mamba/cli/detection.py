@@ -17,7 +17,7 @@ from stf_mamba.cli.options import (
     reports_errors,
 )
 from stf_mamba.cli.progress import by_position, progress_bar
-from stf_mamba.core.errors import StfError, UsageError, VideoError
+from stf_mamba.core.errors import DatasetError, StfError, UsageError, VideoError
 from stf_mamba.core.records import Outcome
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 
@@ -117,20 +117,18 @@ def _print_verdict(path: Path, verdict: Verdict, page: Path) -> None:
 
 
 def _videos_in(paths: list[Path]) -> list[Path]:
-    from stf_mamba.datasets.listing import VIDEO_SUFFIXES
+    """The videos of the paths, folders with what lies below them; a file that is named twice once."""
+    from stf_mamba.datasets.listing import videos_in
 
-    videos: list[Path] = []
+    videos: dict[Path, Path] = {}
     for path in paths:
-        inside = (
-            p
-            for p in path.rglob("*")
-            if p.suffix.lower() in VIDEO_SUFFIXES and p.is_file() and not p.name.startswith(".")
-        )
-        found = sorted(inside) if path.is_dir() else [path]
-        if not found:
-            raise UsageError(f"no video in the folder {path}; looked for {', '.join(sorted(VIDEO_SUFFIXES))}")
-        videos += found
-    return videos
+        try:
+            found = videos_in(path, nested=True) if path.is_dir() else [path]
+        except DatasetError as error:
+            raise UsageError(str(error)) from error
+        for video in found:
+            videos.setdefault(video.resolve(), video)
+    return list(videos.values())
 
 
 def distinct_stems(videos: list[Path]) -> list[str]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import functools
 import signal
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from enum import StrEnum
@@ -13,7 +14,7 @@ from typing import TYPE_CHECKING, Annotated, Any, TypeVar
 import typer
 
 from stf_mamba.cli.progress import stderr
-from stf_mamba.core.errors import StfError, UsageError
+from stf_mamba.core.errors import LeftOutWarning, StfError, UsageError
 
 if TYPE_CHECKING:
     from stf_mamba.clips.records import Manifest
@@ -116,7 +117,8 @@ def reports_errors(verb: Verb) -> Verb:
     @functools.wraps(verb)
     def run(*args: Any, **kwargs: Any) -> Any:
         try:
-            return verb(*args, **kwargs)
+            with left_out_files_are_said():
+                return verb(*args, **kwargs)
         except StfError as error:
             stderr().print(f"[red]error:[/red] {plain(str(error))}")
             raise typer.Exit(error.exit_code) from None
@@ -129,6 +131,24 @@ def reports_errors(verb: Verb) -> Verb:
             raise typer.Exit(EXIT_INTERRUPTED) from None
 
     return run  # type: ignore[return-value]
+
+
+@contextmanager
+def left_out_files_are_said() -> Iterator[None]:
+    """Prints what was not taken for a video as a note, without the place in the code that warned of it."""
+    by_python = warnings.showwarning
+
+    def show(message: Warning | str, category: type[Warning], *place: Any, **more: Any) -> None:
+        if issubclass(category, LeftOutWarning):
+            stderr().print(f"[yellow]note:[/yellow] {plain(str(message))}")
+        else:
+            by_python(message, category, *place, **more)
+
+    warnings.showwarning = show
+    try:
+        yield
+    finally:
+        warnings.showwarning = by_python
 
 
 @contextmanager

@@ -7,7 +7,7 @@ import os
 import threading
 import time
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
@@ -18,7 +18,7 @@ from stf_mamba.clips.planning import find_clips
 from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
 from stf_mamba.clips.store import ClipStore, write_error
 from stf_mamba.clips.workers import die_with, sigint_held_back
-from stf_mamba.core.errors import ClipStoreError, StfError, UsageError, VideoError
+from stf_mamba.core.errors import ClipStoreError, DatasetError, StfError, UsageError, VideoError, first_few
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.records import Clip, JsonRecord, VideoRecord
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
@@ -63,6 +63,7 @@ def prepare(
             even be read, or failed in a way that nobody foresaw.
 
     Raises:
+        DatasetError: files of equal bytes are labelled real and fake; they are found when all files have been read.
         UsageError: the store is another detector's, its manifest of this name lists other files, or the name hides that
             the videos were drawn by a program.
         ClipStoreError: the disk is full, or a worker died. What was finished is kept; the same call continues.
@@ -81,6 +82,7 @@ def prepare(
     for record, result in _run(missing, store, face_model, min(jobs, len(missing))):
         results[record.video_id] = result
         on_video(record, result.video)
+    _require_one_label_a_file(records, results)
     manifest = Manifest(name, tuple(_entry(record, results[record.video_id]) for record in records))
     store.save_manifest(manifest)
     return manifest, _summarise([results[record.video_id] for record in records], time.monotonic() - started_s)
@@ -127,6 +129,23 @@ def _require_same_files(records: Sequence[VideoRecord], store: ClipStore, name: 
                 f"{store.root} already holds a data set {name!r} in which {record.video_id} is {before}, "
                 f"not {record.path}; give this one a name of its own with --name"
             )
+
+
+def _require_one_label_a_file(records: Sequence[VideoRecord], results: Mapping[str, _Prepared]) -> None:
+    by_file: dict[str, list[VideoRecord]] = {}
+    for record in records:
+        result = results[record.video_id]
+        if result.sha256 is not None and result.reason is None and record.label is not None:
+            by_file.setdefault(result.sha256, []).append(record)
+    contradictions = [same for same in by_file.values() if len({record.label for record in same}) > 1]
+    if contradictions:
+        named = first_few(
+            " and ".join(f"{record.path} ({record.method})" for record in same) for same in contradictions
+        )
+        raise DatasetError(
+            f"{len(contradictions)} files are in the data set under two labels, with equal bytes: {named}. "
+            "Keep each under the label that is true."
+        )
 
 
 def _held(

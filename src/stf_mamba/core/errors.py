@@ -53,6 +53,10 @@ class RunError(StfError):
     """A run folder is missing something, unreadable, or does not fit what is asked of it."""
 
 
+class LeftOutWarning(UserWarning):
+    """Files of a folder were not taken for videos."""
+
+
 _SHOWN = 5
 
 

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
 
 from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.files import NameFinder
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.listing import child_folder, layout_error, name_error, require_root, sorted_unique, videos_in
 
@@ -78,22 +79,24 @@ class CelebDF:
         absent = [source.folder for source in _SOURCES if folders[source.folder.lower()] is None]
         if absent:
             raise self._layout_error(root)
-        tested = {record.path for record in self._listed(root, folders)} if (root / TEST_LIST).is_file() else set()
-        return sorted_unique(self._everything(folders, tested), root)
+        tested = {record.video_id for record in self._listed(root, folders)} if _list_in(root).is_file() else set()
+        everything = (replace(r, split="test" if r.video_id in tested else None) for r in self._everything(folders))
+        return sorted_unique(everything, root)
 
-    def _everything(self, folders: dict[str, Path | None], tested: set[Path]) -> Iterator[VideoRecord]:
+    def _everything(self, folders: dict[str, Path | None]) -> Iterator[VideoRecord]:
         for source in _SOURCES:
             folder = folders[source.folder.lower()]
             assert folder is not None
             for path in videos_in(folder):
-                yield self._record(path, source, "test" if path in tested else None)
+                yield self._record(path, source, None)
 
     def _listed(self, root: Path, folders: dict[str, Path | None]) -> list[VideoRecord]:
         """The videos of the official list, whose labels (1 real, 0 fake) are turned into ours here and only here."""
         sources = {source.folder.lower(): source for source in _SOURCES}
+        finder = NameFinder()
         records: list[VideoRecord] = []
         missing: list[str] = []
-        for line_number, label, folder_name, file_name in _read_list(root / TEST_LIST):
+        for line_number, label, folder_name, file_name in _read_list(_list_in(root)):
             source, folder = sources.get(folder_name.lower()), folders.get(folder_name.lower())
             expected = None if source is None else _LISTED_REAL if source.label == REAL else _LISTED_FAKE
             if source is None or label != expected:
@@ -101,10 +104,11 @@ class CelebDF:
                     f"{root / TEST_LIST}, line {line_number}: {label} {folder_name}/{file_name} does not fit; expected "
                     "1 (real) for Celeb-real and YouTube-real, 0 (fake) for Celeb-synthesis. Use the official list."
                 )
-            if folder is None or not (folder / file_name).is_file():
+            path = None if folder is None else finder.file(folder / file_name)
+            if path is None:
                 missing.append(f"{folder_name}/{file_name}")
             else:
-                records.append(self._record(folder / file_name, source, "test"))
+                records.append(self._record(path, source, "test"))
         if missing:
             raise DatasetError(
                 f"{root}: {len(missing)} of {len(missing) + len(records)} videos of {TEST_LIST} are missing: "
@@ -113,11 +117,12 @@ class CelebDF:
         return records
 
     def _record(self, path: Path, source: _Source, split: str | None) -> VideoRecord:
-        match = source.name.fullmatch(path.stem)
+        name = path.stem.lower()
+        match = source.name.fullmatch(name)
         if match is None:
             raise name_error([path], f"{source.folder}/{source.expected}")
         return VideoRecord(
-            video_id=f"{self.name}/{source.method}/{path.stem}",
+            video_id=f"{self.name}/{source.method}/{name}",
             path=path,
             label=source.label,
             identities=tuple(f"{self.name}:{source.prefix}{person}" for person in match.groups()),
@@ -128,6 +133,10 @@ class CelebDF:
     def _layout_error(self, root: Path) -> DatasetError:
         patterns = [f"{source.folder}/{source.expected}" for source in _SOURCES]
         return layout_error(root, "Celeb-DF v2", patterns, "Give the folder that holds these three.")
+
+
+def _list_in(root: Path) -> Path:
+    return NameFinder().file(root / TEST_LIST) or root / TEST_LIST
 
 
 def _read_list(path: Path) -> Iterator[tuple[int, str, str, str]]:

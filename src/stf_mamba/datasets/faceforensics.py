@@ -7,11 +7,12 @@ its ``dataset`` folder for the layout and the file names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
 from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.files import NameFinder
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.listing import child_folder, layout_error, name_error, require_root, sorted_unique, videos_in
 
@@ -46,11 +47,14 @@ SHARED_YOUTUBE_SOURCES: tuple[tuple[str, ...], ...] = (
     ("993", "994"),
 )
 
-_PATTERNS = (
-    "original_sequences/youtube/{compression}/videos/NNN.mp4 (official tree)",
-    "original_sequences/actors/{compression}/videos/AA__SCENE.mp4 (official tree)",
-    "original/NNN.mp4 (flat mirror)",
-)
+# What the two kinds of originals show, by the name of their folder in the official tree.
+ORIGINALS = {"youtube": "the YouTube sequences", "actors": "the actors' own videos"}
+
+_PATTERNS = {
+    "youtube": "original_sequences/youtube/{compression}/videos/NNN.mp4",
+    "actors": "original_sequences/actors/{compression}/videos/AA__SCENE.mp4",
+    "flat": "original/NNN.mp4 or original/AA__SCENE.mp4",
+}
 _ORIGINAL_NAME = re.compile(r"(?P<sequence>\d{3})|(?P<actor>\d{2})__\w+")
 _SWAP_NAME = re.compile(r"(\d{3})_(\d{3})")
 _ACTOR_SWAP_NAME = re.compile(r"(\d{2})_(\d{2})__\w+__[A-Za-z0-9]{8}")
@@ -79,26 +83,36 @@ class FaceForensics:
         """Every video, sorted by ``video_id``.
 
         Raises:
-            DatasetError: another layout, no originals at this compression, a method that is not there, a folder
-                without videos, or a video whose name does not parse.
+            DatasetError: another layout, no originals at this compression, a method that is not there or whose
+                originals are not, a folder without videos, or a video whose name does not parse.
         """
         root = Path(self.root)
         require_root(root)
         originals, methods = self._folders(root)
         listed = list(methods) if self.methods is None else list(dict.fromkeys(self.methods))
+        listed = [_one_called(method, methods) or method for method in listed]
         missing = [method for method in listed if method not in methods]
         if missing:
             raise DatasetError(
                 f"{root}: no videos of {', '.join(missing)} at compression {self.compression}; methods found there: "
                 f"{', '.join(methods) or 'none'}. Ask for one of them, or download what is missing."
             )
-        kinds = _kinds_of_originals(self.methods)
-        records = [record for folder in originals for record in self._originals(folder, kinds)]
-        if not records:
-            raise self._no_originals(root)
+        records = self._originals_of(originals, listed, root)
         for method in listed:
             records += self._manipulated(methods[method], method)
         return sorted_unique(records, root)
+
+    def _originals_of(self, folders: Sequence[Path], listed: Sequence[str], root: Path) -> list[VideoRecord]:
+        """The originals that the listed methods started from; all that are there where no method was asked for."""
+        found = [original for folder in folders for original in self._originals(folder)]
+        if not found:
+            raise self._no_originals(root)
+        needed = {"actors" if method == ACTORS_METHOD else "youtube" for method in listed}
+        absent = sorted(needed - {kind for kind, _ in found})
+        if absent:
+            raise self._no_counterparts(root, absent[0], listed)
+        wanted = frozenset(ORIGINALS) if self.methods is None else needed or {"youtube"}
+        return [record for kind, record in found if kind in wanted]
 
     def _folders(self, root: Path) -> tuple[list[Path], dict[str, Path]]:
         """Folders of originals, and folders of manipulated videos by method."""
@@ -117,14 +131,12 @@ class FaceForensics:
         """Video folders of this compression by the name of the sequence kind or method that they belong to."""
         if folder is None:
             return {}
-        return {
-            entry.name: entry / self.compression / "videos"
-            for entry in sorted(folder.iterdir())
-            if (entry / self.compression / "videos").is_dir()
-        }
+        finder = NameFinder()
+        found = {entry.name: finder.folder(entry / self.compression / "videos") for entry in sorted(folder.iterdir())}
+        return {_one_called(name, METHODS) or name: videos for name, videos in found.items() if videos is not None}
 
-    def _originals(self, folder: Path, kinds: frozenset[str]) -> Iterator[VideoRecord]:
-        """The originals of the wanted kinds; names tell them apart, for a flat mirror may keep both in one folder."""
+    def _originals(self, folder: Path) -> Iterator[tuple[str, VideoRecord]]:
+        """Each original with its kind; names tell them apart, for a flat mirror may keep both in one folder."""
         paths = videos_in(folder)
         matches = [_ORIGINAL_NAME.fullmatch(path.stem) for path in paths]
         unread = [path for path, match in zip(paths, matches, strict=True) if match is None]
@@ -132,9 +144,8 @@ class FaceForensics:
             raise name_error(unread, "NNN.mp4 (YouTube sequence) or AA__SCENE.mp4 (actor)")
         for path, match in zip(paths, matches, strict=True):
             assert match is not None
-            if ("youtube" if match["sequence"] else "actors") in kinds:
-                person = match["sequence"] or f"actor{match['actor']}"
-                yield self._record(path, "real", REAL, (person,))
+            person = match["sequence"] or f"actor{match['actor']}"
+            yield "youtube" if match["sequence"] else "actors", self._record(path, "real", REAL, (person,))
 
     def _manipulated(self, folder: Path, method: str) -> Iterator[VideoRecord]:
         pattern, prefix, expected = _SWAP_NAME, "", "TTT_SSS.mp4 (target_source)"
@@ -160,24 +171,40 @@ class FaceForensics:
             compression=self.compression,
         )
 
+    def _no_counterparts(self, root: Path, kind: str, methods: Sequence[str]) -> DatasetError:
+        """The error for videos whose originals are not there: fakes of people who are never seen as they are."""
+        made = ", ".join(method for method in methods if (method == ACTORS_METHOD) == (kind == "actors"))
+        pattern = f"{_PATTERNS[kind].format(compression=self.compression)}, or {_PATTERNS['flat']} in a flat mirror"
+        others = [compression for compression in _compressions_of(root, [kind]) if compression != self.compression]
+        there = f" There they are at compression {', '.join(others)}." if others else ""
+        return DatasetError(
+            f"{root}: the originals of {made}, {ORIGINALS[kind]}, are missing at compression {self.compression}; "
+            f"expected: {pattern}.{there} Download them, or name other methods."
+        )
+
     def _no_originals(self, root: Path) -> DatasetError:
-        compressions = sorted({folder.parent.name for folder in root.glob("original_sequences/*/*/videos")})
+        compressions = _compressions_of(root, ORIGINALS)
         next_step = (
             f"Compressions of the originals there: {first_few(compressions)}. Ask for one." if compressions else ""
         )
         inside = [entry.name for entry in sorted(root.iterdir()) if _looks_like_root(entry)]
         if inside:
             next_step = f"Give {root / inside[0]} as the root."
-        patterns = [pattern.format(compression=self.compression) for pattern in _PATTERNS]
+        patterns = [pattern.format(compression=self.compression) for pattern in _PATTERNS.values()]
         return layout_error(
             root, "FaceForensics++", patterns, next_step or "Give the folder that holds original_sequences or original."
         )
 
 
-def _kinds_of_originals(methods: Sequence[str] | None) -> frozenset[str]:
-    if methods is None:
-        return frozenset({"youtube", "actors"})
-    return frozenset("actors" if method == ACTORS_METHOD else "youtube" for method in methods) or frozenset({"youtube"})
+def _one_called(name: str, names: Iterable[str]) -> str | None:
+    """The one of the names that ``name`` is, in any mixture of cases."""
+    return next((one for one in names if one.lower() == name.lower()), None)
+
+
+def _compressions_of(root: Path, kinds: Iterable[str]) -> list[str]:
+    originals = child_folder(root, "original_sequences") or root / "original_sequences"
+    folders = [folder for kind in kinds if (folder := child_folder(originals, kind)) is not None]
+    return sorted({entry.name for folder in folders for entry in folder.iterdir() if child_folder(entry, "videos")})
 
 
 def _looks_like_root(folder: Path) -> bool:

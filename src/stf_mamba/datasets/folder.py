@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.files import NameFinder, composed
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.listing import child_folder, layout_error, require_root, sorted_unique, videos_in
 
@@ -41,7 +42,7 @@ class Folder:
             raise layout_error(root, "a plain folder", ["real/", "fake/"], next_step)
         records = [
             VideoRecord(
-                video_id=f"{self.name}/{name}/{path.relative_to(folder).with_suffix('').as_posix()}",
+                video_id=composed(f"{self.name}/{name}/{path.relative_to(folder).with_suffix('').as_posix()}"),
                 path=path,
                 label=_LABELS[name],
                 method=name,
@@ -73,7 +74,8 @@ class CsvList:
                 video is listed twice.
         """
         path = Path(self.path)
-        records = [self._record(path, line_number, row) for line_number, row in _read_rows(path)]
+        finder = NameFinder()
+        records = [self._record(path, line_number, row, finder) for line_number, row in _read_rows(path)]
         if not records:
             raise DatasetError(f"{path} lists no video; expected lines under the header path,label. Add some.")
         missing = [str(record.path) for record in records if not record.path.is_file()]
@@ -84,7 +86,7 @@ class CsvList:
             )
         return sorted_unique(records, path)
 
-    def _record(self, csv_path: Path, line_number: int, row: dict[str, str]) -> VideoRecord:
+    def _record(self, csv_path: Path, line_number: int, row: dict[str, str], finder: NameFinder) -> VideoRecord:
         label = _LABELS.get(row["label"].lower())
         if label is None or not row["path"]:
             raise DatasetError(
@@ -97,10 +99,12 @@ class CsvList:
                 f"{csv_path}, line {line_number}: label {row['label']!r} and method {method!r} contradict each other; "
                 "the method of a real video is 'real' or empty. Correct the line."
             )
+        listed = csv_path.parent / row["path"]
+        file = finder.file(listed) or finder.file(csv_path.parent / row["path"].replace("\\", "/")) or listed
         people = [person.strip() for person in row.get("identity", "").split(";")]
         return VideoRecord(
-            video_id=f"{self.name}/{method}/{_name_from(row['path'], csv_path.parent)}",
-            path=csv_path.parent / row["path"],
+            video_id=f"{self.name}/{method}/{_name_from(file, csv_path.parent)}",
+            path=file,
             label=label,
             identities=tuple(f"{self.name}:{person}" for person in people if person),
             method=method,
@@ -132,10 +136,10 @@ def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
         ) from error
 
 
-def _name_from(listed: str, csv_folder: Path) -> str:
-    """The listed path without suffix, relative to the CSV file's folder where it lies inside."""
-    absolute = Path(os.path.abspath(csv_folder / listed))
+def _name_from(file: Path, csv_folder: Path) -> str:
+    """The file's path without suffix, relative to the CSV file's folder where it lies inside."""
+    absolute = Path(os.path.abspath(file))
     folder = Path(os.path.abspath(csv_folder))
     inside = absolute.is_relative_to(folder)
     named = absolute.relative_to(folder) if inside else absolute.relative_to(absolute.anchor)
-    return PurePosixPath(named.with_suffix("")).as_posix()
+    return composed(PurePosixPath(named.with_suffix("")).as_posix())

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
-import os
-from collections import Counter
+import warnings
+from collections import Counter, defaultdict
 from collections.abc import Iterable, Sequence
 from pathlib import Path
 from typing import Protocol
 
-from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.errors import DatasetError, LeftOutWarning, first_few
+from stf_mamba.core.files import NameFinder, files_below
 from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.drawn import with_drawn_marked
 
-VIDEO_SUFFIXES = frozenset(
-    {".3gp", ".avi", ".flv", ".gif", ".m4v", ".mkv", ".mov", ".mp4", ".mpeg", ".mpg", ".mts", ".ogv", ".ts", ".webm"}
-)
+# The files with pictures in motion that FFmpeg reads. Source: the demuxers of FFmpeg's libavformat, without those of
+# sound, subtitles and single pictures, and the names that cameras and discs give to the same containers.
+_SUFFIXES = """
+.3g2 .3gp .3gpp .amv .apng .asf .av1 .avi .bik .cine .dav .divx .dv .dvr-ms .evo .f4v .flc .fli .flv .gif .gxf .h261
+.h263 .h264 .264 .h265 .265 .hevc .insv .ivf .lrv .m1v .m2p .m2t .m2ts .m2v .m4v .mj2 .mjpeg .mjpg .mk3d .mkv .mod
+.moov .mov .mp4 .mpe .mpeg .mpg .mpv .mts .mxf .nsv .nut .obu .ogg .ogm .ogv .ogx .ps .psp .qt .rm .rmvb .roq .smk
+.swf .tod .tp .trp .ts .vc1 .vob .vro .webm .wmv .wtv .xvid .y4m
+"""
+VIDEO_SUFFIXES = frozenset(_SUFFIXES.split())
 
 
 class Dataset(Protocol):
@@ -30,25 +37,31 @@ class Dataset(Protocol):
 def videos_in(folder: Path, nested: bool = False) -> list[Path]:
     """The video files of ``folder``, sorted by path; with ``nested`` those of its sub-folders too.
 
-    Hidden files and folders, and files whose suffix is not in ``VIDEO_SUFFIXES``, are no videos and are left out.
+    Each real folder is entered once, whatever links lead to it. What begins with a dot is passed over; files whose
+    suffix is not in ``VIDEO_SUFFIXES`` are left out, and a ``LeftOutWarning`` counts and names them.
 
     Raises:
-        DatasetError: the folder holds no video.
+        DatasetError: the folder holds no video, or cannot be read.
     """
-    found: list[Path] = []
-    for parent, folders, files in os.walk(folder, followlinks=True):
-        folders[:] = [name for name in folders if nested and not name.startswith(".")]
-        found += [
-            Path(parent, name)
-            for name in files
-            if not name.startswith(".") and Path(name).suffix.lower() in VIDEO_SUFFIXES
-        ]
+    try:
+        files = sorted(files_below(folder, nested))
+    except OSError as error:
+        raise DatasetError(f"{error.filename} cannot be read ({error.strerror}). Check its permissions.") from error
+    found = [path for path in files if path.suffix.lower() in VIDEO_SUFFIXES]
     if not found:
         raise DatasetError(
-            f"{folder}: no video in it; looked for files ending in {' '.join(sorted(VIDEO_SUFFIXES))}, "
-            f"found {contents(folder)}. Check that the download or the extraction finished."
+            f"{folder}: no video in it; looked for files ending in .mp4, .mov, .avi or one of {len(VIDEO_SUFFIXES)} "
+            f"suffixes of videos, found {contents(folder)}. Check that the download or the extraction finished."
         )
-    return sorted(found)
+    left_out = [str(path.relative_to(folder)) for path in files if path.suffix.lower() not in VIDEO_SUFFIXES]
+    if left_out:
+        warnings.warn(
+            f"{folder}: {len(left_out)} of {len(files)} files are no videos by their names and are left out: "
+            f"{first_few(left_out)}. Give a video one of the usual suffixes, such as .mp4.",
+            LeftOutWarning,
+            stacklevel=2,
+        )
+    return found
 
 
 def child_folder(folder: Path, name: str) -> Path | None:
@@ -57,14 +70,7 @@ def child_folder(folder: Path, name: str) -> Path | None:
     Raises:
         DatasetError: two sub-folders differ from ``name`` in case only.
     """
-    if not folder.is_dir():
-        return None
-    matches = sorted(entry for entry in folder.iterdir() if entry.name.lower() == name.lower() and entry.is_dir())
-    exact = [entry for entry in matches if entry.name == name]
-    if len(matches) > 1 and not exact:
-        names = ", ".join(entry.name for entry in matches)
-        raise DatasetError(f"{folder}: {names} differ in case only, one {name} was expected. Rename or merge them.")
-    return next(iter(exact or matches), None)
+    return NameFinder().folder(folder / name)
 
 
 def require_root(root: Path) -> None:
@@ -94,7 +100,8 @@ def sorted_unique(records: Iterable[VideoRecord], root: Path) -> list[VideoRecor
     """The records sorted by ``video_id``; those of videos that a program drew say so (see ``drawn``).
 
     Raises:
-        DatasetError: two records have one ``video_id``, for example ``000.mp4`` beside ``000.avi``.
+        DatasetError: two records have one ``video_id``, for example ``000.mp4`` beside ``000.avi``, or are of one
+            file, whatever links lead to it.
     """
     ordered = sorted(with_drawn_marked(list(records)), key=lambda record: (record.video_id, str(record.path)))
     counts = Counter(record.video_id for record in ordered)
@@ -103,6 +110,15 @@ def sorted_unique(records: Iterable[VideoRecord], root: Path) -> list[VideoRecor
         raise DatasetError(
             f"{root}: {len(repeated)} videos share a video id with another one: {first_few(repeated)}. "
             "Names must be unique, suffix aside. Keep one of each."
+        )
+    by_file = defaultdict(list)
+    for record in ordered:
+        by_file[record.path.resolve()].append(f"{record.path} ({record.method})")
+    twice = [" is ".join(names) for names in by_file.values() if len(names) > 1]
+    if twice:
+        raise DatasetError(
+            f"{root}: {len(twice)} files are listed more than once: {first_few(twice)}. A video has one label and one "
+            "place in a split. Keep one of each."
         )
     return ordered
 
