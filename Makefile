@@ -3,10 +3,11 @@
 #   make TORCH=cpu demo             PyTorch without CUDA
 #   make test ARGS="tests/signals"  some of the tests
 .DEFAULT_GOAL := help
-.PHONY: help demo test check docs lock clean environment
+.PHONY: help demo test check docs picture lock clean environment
 
 PYTHON_M := .venv/bin/python -m
 export PYTHON TORCH
+export NO_MKDOCS_2_WARNING := 1
 # In CI the tests also say how much of src/ they ran through, by branches; it costs time, so not at everybody's desk.
 COVERAGE := $(if $(filter true,$(CI)),--cov --cov-report=term:skip-covered)
 
@@ -30,6 +31,9 @@ check: environment ## Lint, format, types, imports, spelling; the documentation 
 
 docs: environment ## The documentation's pages, in site/
 	$(PYTHON_M) mkdocs build --strict
+
+picture: environment ## The README's picture of a verdict, anew from the demonstration (needs Chromium)
+	scripts/picture.sh
 
 lock: environment ## The newest versions that fit pyproject.toml, into constraints.txt
 	scripts/lock.sh
