@@ -25,7 +25,7 @@ check: environment ## Lint, format, types, imports, spelling; the documentation 
 	$(PYTHON_M) ruff format --check .
 	$(PYTHON_M) mypy
 	.venv/bin/lint-imports
-	$(PYTHON_M) codespell_lib
+	.venv/bin/codespell
 	$(PYTHON_M) mkdocs build --strict --quiet
 	$(PYTHON_M) pytest -n 0 -q tests/test_documents.py
 

@@ -30,8 +30,8 @@ def command_line_page() -> Iterator[str]:
     """Every verb with its arguments and options, as ``--help`` has them."""
     yield "# The command line\n"
     yield "Written from the code: what `stf VERB --help` says, on one page.\n"
-    yield "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 some input could not be analysed (the rest was), 10 a video has"
-    yield "the outcome of `--fail-on`, 130 stopped.\n"
+    yield "Exit codes: 0 done, 1 failure, 2 wrong usage, 3 some input could not be analysed (the rest was), 10 a video"
+    yield "has the outcome of `--fail-on`, 130 stopped.\n"
     root: Any = get_command(app)
     verbs = {verb.name or verb.callback.__name__: verb.callback for verb in app.registered_commands if verb.callback}
     for name, command in root.commands.items():
@@ -51,9 +51,9 @@ def command_line_page() -> Iterator[str]:
 def recipes_page() -> Iterator[str]:
     """Every key of a recipe with its default and meaning, table by table."""
     yield "# Recipes\n"
-    yield "A recipe is a TOML file that lists what differs from the defaults below, which are V8.0 as the ablation report"
-    yield "describes it. An unknown key is an error. The files in `recipes/` begin with the question that they answer, the"
-    yield "command, the hardware and what to expect.\n"
+    yield "A recipe is a TOML file that lists what differs from the defaults below, which are V8.0 as the ablation"
+    yield "report describes it. An unknown key is an error. The files in `recipes/` begin with the question that they"
+    yield "answer, the command, the hardware and what to expect.\n"
     yield "    Recipe.load(PATH)       # in Python; see Recipe in the Python interface\n"
     yield from _table("At the top", Recipe, skip=_parts())
     for key, part in _parts().items():
@@ -107,7 +107,7 @@ def _default(param: Any, annotation: Any) -> str:
 
 
 def _choices(annotation: Any) -> list[Any]:
-    """The values that an option takes, where they are few and named; of a list or an optional, those of what is in it."""
+    """The values that an option takes, where they are named; of a list or an optional, those of what is in it."""
     if get_origin(annotation) is Literal:
         return list(get_args(annotation))
     if isinstance(annotation, type) and issubclass(annotation, Enum):
