@@ -18,7 +18,7 @@ PAGES = {path: text for path, text in TEXTS.items() if path.suffix == ".md"}
 # Written from the code when the site is built.
 GENERATED = {ROOT / "docs/reference/command-line.md", ROOT / "docs/reference/recipes.md"}
 
-LINK = re.compile(r"!?\[[^\]]*\]\(([^)\s]+)\)")
+LINK = re.compile(r"""(?:\]\(|<img src=")([^)"\s]+)[)"]""")
 COMMAND = re.compile(r"(?:^[ #]*|`|-m )(?:stf|stf_mamba) ([a-z]+)\b([^`\n]*)", re.MULTILINE)
 OPTION = re.compile(r"(?<![\w-])--[a-z][a-z-]*")
 # A path within the repository; one with a word in capitals stands for many.
