@@ -51,6 +51,7 @@ choose_python() {
 
 require_room() {
     free=$(free_kb)
+    case $free in '' | *[!0-9]*) return ;; esac # a file system that does not say
     if [ "$free" -lt "$NEEDED_KB" ]; then
         fail "$((free / 1000)) MB are free here. The environment takes about 2 GB with PyTorch's CPU build, 4 GB while it
   is being installed, and 9 GB with the CUDA build that Linux gets without TORCH=cpu. Make room and try again."
@@ -96,5 +97,5 @@ else
     fi
 fi
 "install_with_$tool" || fail "$tool did not finish: see its message above. The environment in $VENV is not whole and will be
-  made anew next time. $(($(free_kb) / 1000)) MB are free here."
+  made anew next time. Free here: $(df -Ph . | awk 'END { print $4 }')."
 wanted >$STAMP
