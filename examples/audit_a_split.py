@@ -8,9 +8,9 @@ from collections import Counter
 from pathlib import Path
 
 import numpy as np
-from demonstration import demonstration
 
 import stf_mamba as stf
+from demonstration import demonstration
 from stf_mamba.datasets.audit import audit
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
 

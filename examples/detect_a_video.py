@@ -6,9 +6,8 @@ python examples/detect_a_video.py [--video interview.mp4 --model runs/v8] [--out
 import argparse
 from pathlib import Path
 
-from demonstration import demonstration
-
 import stf_mamba as stf
+from demonstration import demonstration
 
 
 def main() -> None:

@@ -7,9 +7,8 @@ import argparse
 from dataclasses import replace
 from pathlib import Path
 
-from demonstration import demonstration
-
 import stf_mamba as stf
+from demonstration import demonstration
 from stf_mamba.core.records import REAL
 from stf_mamba.evaluation.predictions import Predictions
 

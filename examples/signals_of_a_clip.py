@@ -7,8 +7,8 @@ import argparse
 from pathlib import Path
 
 import numpy as np
-from demonstration import demonstration
 
+from demonstration import demonstration
 from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.clips.planning import find_clips
 from stf_mamba.clips.records import ClipSettings

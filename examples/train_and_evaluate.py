@@ -6,9 +6,8 @@ python examples/train_and_evaluate.py [--ffpp /data/ffpp --celebdf /data/celebdf
 import argparse
 from pathlib import Path
 
-from demonstration import demonstration
-
 import stf_mamba as stf
+from demonstration import demonstration
 
 # Small enough to train from random values; a real recipe needs real weights.
 SMALL = {

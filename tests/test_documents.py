@@ -63,14 +63,14 @@ def test_verbs_and_options_exist(path):
     for verb, rest in COMMAND.findall(unbroken(path)):
         assert verb in verbs, f"stf {verb}"
         known = {name for param in verbs[verb].params for name in (*param.opts, *param.secondary_opts)} | {"--help"}
-        options = set(OPTION.findall(rest.partition(" #")[0]))
+        options = set(OPTION.findall(re.split(r" [#(]", rest)[0]))
         assert options <= known, f"stf {verb} {options - known}"
 
 
 def test_commands_are_found_where_they_stand():
     text = "    stf train R --clips C \\\n        --out O   # --no\n`stf audit --split S` -m stf_mamba study --x\n"
     found = COMMAND.findall(re.sub(r"\\\n\s*", " ", text))
-    assert [(verb, OPTION.findall(rest.partition(" #")[0])) for verb, rest in found] == [
+    assert [(verb, OPTION.findall(re.split(r" [#(]", rest)[0])) for verb, rest in found] == [
         ("train", ["--clips", "--out"]),
         ("audit", ["--split"]),
         ("study", ["--x"]),
