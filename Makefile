@@ -39,7 +39,7 @@ lock: environment ## The newest versions that fit pyproject.toml, into constrain
 	scripts/lock.sh
 
 clean: ## Remove the environment and what tools left; data, runs and the demonstration stay
-	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage
+	rm -rf .venv build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis .import_linter_cache .coverage .coverage.*
 
 environment:
 	@scripts/setup.sh
