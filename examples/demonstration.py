@@ -9,6 +9,6 @@ def demonstration() -> Path:
     from stf_mamba.cli.demo import run_demo
 
     folder = Path(os.environ.get("STF_DEMO", "demo"))
-    if not (folder / "predictions-ffpp-c23.csv").is_file():
+    if not (folder / "predictions-miniature-ffpp-c23.csv").is_file():
         run_demo(folder)
     return folder

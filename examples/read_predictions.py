@@ -18,7 +18,7 @@ def main() -> None:
     parser.add_argument("file", type=Path, nargs="?", help="the demonstration's without it")
     asked = parser.parse_args()
 
-    predictions = Predictions.load(asked.file or demonstration() / "predictions-ffpp-c23.csv")
+    predictions = Predictions.load(asked.file or demonstration() / "predictions-miniature-ffpp-c23.csv")
     for key in ("dataset", "part", "level", "trained_on", "split"):
         print(f"{key:<12} {predictions.stamp.get(key, 'not said')}")
     print(f"coverage     {predictions.coverage:.3f} of {len(predictions.rows)} videos")

@@ -23,7 +23,7 @@ def example(home, tmp_path, monkeypatch, capsys):
     demo.mkdir()
     (demo / "corpus").symlink_to(home.corpus.ffpp_root.parent)
     (demo / "run").symlink_to(home.run)
-    _predictions().save(demo / "predictions-ffpp-c23.csv")
+    _predictions().save(demo / "predictions-miniature-ffpp-c23.csv")
     monkeypatch.setenv("STF_DEMO", str(demo))
     monkeypatch.chdir(tmp_path)
     monkeypatch.syspath_prepend(EXAMPLES)
@@ -59,7 +59,7 @@ def test_train_and_evaluate(example, tmp_path):
     run = stf.Run.load(tmp_path / "runs" / "example")
     assert run.is_complete
     predictions = Predictions.load(run.folder / "predictions-celebdf.csv")
-    assert predictions.stamp["trained_on"] == "ffpp-c23"
+    assert predictions.stamp["trained_on"] == "miniature-ffpp-c23"
     assert said[-1] == str(stf.metrics.auc(predictions))
 
 
