@@ -47,6 +47,11 @@ def train(
 
     Raises:
         StfError: as ``clips.preparation.prepare`` and ``training.train.train``.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> recipe = stf.Recipe.load("recipes/v8.toml")  # doctest: +SKIP
+        >>> run = stf.train(recipe, "/data/ffpp", "runs/v8", weights="dinov2_vitb14.safetensors")  # doctest: +SKIP
     """
     pretrained = None if weights is None else local_weights(weights)
     settings = ClipSettings(frames=recipe.data.frames, faces=FaceSettings(size_px=size_px))
@@ -78,6 +83,11 @@ def evaluate(
 
     Raises:
         StfError: as ``clips.preparation.prepare`` and ``evaluation.evaluate.evaluate``.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> predictions = stf.evaluate("runs/v8", stf.datasets.CelebDF("/data/celebdf"))  # doctest: +SKIP
+        >>> print(stf.metrics.auc(predictions))  # doctest: +SKIP
     """
     run = run if isinstance(run, Run) else Run.load(run)
     folder = Path(clips) if clips is not None else _clips_beside(run.folder)

@@ -327,6 +327,12 @@ class Recipe(JsonRecord):
 
         Raises:
             RecipeError: unreadable file, not TOML, an unknown key (with the nearest known one), a value out of range.
+
+        Example:
+            >>> import stf_mamba as stf
+            >>> recipe = stf.Recipe.load("recipes/v8.toml")  # doctest: +SKIP
+            >>> recipe.encoder.name, recipe.epochs  # doctest: +SKIP
+            ('dinov2_vitb14', 25)
         """
         try:
             table = tomllib.loads(Path(path).read_text(encoding="utf-8"))

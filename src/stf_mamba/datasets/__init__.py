@@ -41,6 +41,10 @@ def load_dataset(
     Raises:
         UsageError: no such data set, or an option that it does not have.
         DatasetError: the root does not have the layout that the adapter reads.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> records = stf.datasets.load_dataset("celebdf", "/data/celebdf", part="all")  # doctest: +SKIP
     """
     if name not in DATASETS:
         raise UsageError(f"no data set is called {name!r}; there are {', '.join(DATASETS)}. Name one of them.")

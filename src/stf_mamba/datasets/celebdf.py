@@ -52,6 +52,11 @@ class CelebDF:
     Attributes:
         root: the folder that holds ``Celeb-real``, ``YouTube-real`` and ``Celeb-synthesis`` (in any mixture of cases).
         part: ``test`` for the 518 videos of the official list, ``all`` for every video in the three folders.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> len(stf.datasets.CelebDF("/data/celebdf").records())  # doctest: +SKIP
+        518
     """
 
     root: Path | str

@@ -72,6 +72,12 @@ class FaceForensics:
         compression: ``raw``, ``c23`` or ``c40``. A flat mirror does not say its own: there the caller's word stands.
         methods: manipulation methods to list, with the originals that they were made from; ``None`` lists every method
             that is present at this compression.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> records = stf.datasets.FaceForensics("/data/ffpp", "c23", methods=["Deepfakes"]).records()  # doctest: +SKIP
+        >>> records[0].video_id, records[0].label  # doctest: +SKIP
+        ('ffpp/Deepfakes/000_003', 1)
     """
 
     root: Path | str

@@ -23,6 +23,10 @@ class Folder:
 
     A video's id is ``folder/real/PATH`` or ``folder/fake/PATH``, PATH being relative and without suffix. Nothing is
     known of the people, so each video stands alone in a split.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> records = stf.datasets.Folder("videos").records()  # doctest: +SKIP
     """
 
     root: Path | str
@@ -61,6 +65,12 @@ class CsvList:
     ``path`` is absolute or relative to the CSV file; ``label`` is 0 or real, 1 or fake. ``identity`` names the person
     filmed, and after a semicolon the face put in; both are kept apart from other data sets by the prefix ``csv:``.
     A video's id is ``csv/METHOD/PATH`` without suffix; without a method, METHOD is ``real`` or ``fake``.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> record = stf.datasets.CsvList("list.csv").records()[0]  # doctest: +SKIP
+        >>> record.video_id, record.label, record.identities  # doctest: +SKIP
+        ('csv/fake/anna-as-berta', 1, ('csv:anna', 'csv:berta'))
     """
 
     path: Path | str

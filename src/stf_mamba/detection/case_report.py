@@ -47,6 +47,12 @@ def write_case_report(
 
     Raises:
         VideoError: the video is missing or is another file than the verdict's.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> verdict = stf.load_detector("runs/v8").detect("interview.mp4")  # doctest: +SKIP
+        >>> stf.write_case_report(verdict, "interview.html")  # doctest: +SKIP
+        PosixPath('interview.html')
     """
     from jinja2 import Environment, PackageLoader, select_autoescape
 

@@ -79,6 +79,11 @@ class Detector:
 
         Raises:
             VideoError: there is no such file.
+
+        Example:
+            >>> verdict = detector.detect("interview.mp4")  # doctest: +SKIP
+            >>> verdict.outcome.words, verdict.probability  # doctest: +SKIP
+            ('cannot tell', 0.48)
         """
         file = Path(path)
         if not file.is_file():
@@ -174,6 +179,10 @@ def load_detector(
     Raises:
         RunError: no run, no weights yet, or another face detector than the run's.
         WeightsError: damaged weights.
+
+    Example:
+        >>> import stf_mamba as stf
+        >>> detector = stf.load_detector("runs/v8", device="cpu")  # doctest: +SKIP
     """
     run = Run.load(run_folder)
     chosen = choose_device(device)

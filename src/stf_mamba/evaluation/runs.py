@@ -56,6 +56,12 @@ class Run:
 
         Raises:
             RunError: no such folder, or something is missing from it.
+
+        Example:
+            >>> import stf_mamba as stf
+            >>> run = stf.Run.load("runs/v8")  # doctest: +SKIP
+            >>> run.recipe.name, run.is_complete  # doctest: +SKIP
+            ('v8', True)
         """
         path = Path(folder)
         missing = [
