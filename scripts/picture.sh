@@ -9,7 +9,7 @@ for browser in chromium chromium-browser google-chrome; do
 done
 profile=$(mktemp -d)
 trap 'rm -rf "$profile"' EXIT
-"$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --force-device-scale-factor=1 --window-size=1000,1312 \
+"$browser" --headless --no-sandbox --disable-gpu --hide-scrollbars --force-device-scale-factor=1 --window-size=1000,1336 \
     --user-data-dir="$profile" --screenshot="$PWD/docs/images/verdict.png" "file://$PWD/demo/held-out.html" 2>/dev/null
 .venv/bin/python - <<'END'
 from PIL import Image
