@@ -1,5 +1,8 @@
 """Which frames of which faces become clips, and what is said of the others."""
 
+import hashlib
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -12,6 +15,7 @@ from stf_mamba.core.files import sha256_of
 from stf_mamba.core.records import Clip, DroppedTrack, VideoRecord
 from stf_mamba.faces.tracking import FaceSearch
 from synthetic import track
+from video_files import numbered_frames, write_video
 
 TIMES_S = tuple((np.arange(250) / 25).tolist())  # ten seconds at 25 frames a second
 
@@ -83,3 +87,25 @@ def test_a_copy_under_the_other_label_is_an_error(tmp_path):
     assert store.manifests() == []
     manifest, _ = prepare(records[:1], store, "d", jobs=1)
     assert [entry.clips for entry in manifest.entries] == [1]
+
+
+@pytest.fixture
+def hashed(monkeypatch):
+    """Names of the files that were hashed, in order."""
+    names = []
+    digest = hashlib.file_digest
+
+    def counted(file, kind):
+        names.append(Path(file.name).name)
+        return digest(file, kind)
+
+    monkeypatch.setattr(hashlib, "file_digest", counted)
+    return names
+
+
+def test_a_new_file_is_hashed_once(hashed, tmp_path):
+    video = write_video(tmp_path / "a.mp4", numbered_frames(10))
+    store = ClipStore.create(tmp_path / "clips", ClipSettings(frames=8))
+    manifest, _ = prepare([VideoRecord("csv/real/a", video, 0)], store, "csv", jobs=1)
+    assert manifest.entries[0].sha256 == hashlib.sha256(video.read_bytes()).hexdigest()
+    assert hashed == ["a.mp4"]

@@ -1,13 +1,42 @@
-"""Ctrl-C waits for the end of what must not be torn apart, whichever thread of the process takes the signal."""
+"""A pool of processes that leaves none behind, and Ctrl-C that waits for the end of what must not be torn apart."""
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
+from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from stf_mamba.clips.workers import sigint_held_back
+from stf_mamba.clips.workers import in_workers, sigint_held_back
+
+_factor = 0
+
+
+def set_factor(factor):
+    global _factor
+    _factor = factor
+
+
+def multiplied(number):
+    if number == 13:
+        os.kill(os.getpid(), signal.SIGKILL)
+    if number == 0:
+        raise ZeroDivisionError("planted")
+    return _factor * number
+
+
+def test_each_item_comes_with_its_result_from_processes_that_were_set_up():
+    assert dict(in_workers([1, 2, 3], multiplied, 2, set_factor, (10,))) == {1: 10, 2: 20, 3: 30}
+    assert multiprocessing.active_children() == []
+
+
+@pytest.mark.parametrize(("item", "error"), [(0, ZeroDivisionError), (13, BrokenProcessPool)])
+def test_an_error_of_the_work_or_of_a_process_ends_all(item, error):
+    with pytest.raises(error):
+        list(in_workers([item], multiplied, 2, set_factor, (10,)))
+    assert multiprocessing.active_children() == []
 
 
 def test_a_signal_that_another_thread_takes_is_raised_after_the_block():

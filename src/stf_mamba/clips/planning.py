@@ -16,14 +16,21 @@ ClipRequest = tuple[FaceTrack, tuple[float, ...]]
 
 
 def find_clips(
-    path: Path, detector: FaceDetector, settings: ClipSettings, on_progress: Callable[[float], None] | None = None
+    path: Path,
+    detector: FaceDetector,
+    settings: ClipSettings,
+    on_progress: Callable[[float], None] | None = None,
+    sha256: str | None = None,
 ) -> tuple[StoredVideo, list[ClipRequest]]:
     """What is in a video and which clips to cut from it: its record (still without clips) and the requests.
+
+    Args:
+        sha256: the file's hash where it is known.
 
     Raises:
         VideoError: the video cannot be read.
     """
-    info = probe(path)
+    info = probe(path, sha256)
     search = find_face_tracks(path, detector, settings.faces, on_progress)
     requests, dropped = plan_clips(search, settings)
     reason = None if requests else _why_no_clips(search, dropped)

@@ -2,13 +2,11 @@
 
 from __future__ import annotations
 
-import multiprocessing
 import os
-import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor, as_completed
+from concurrent.futures import ThreadPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -17,7 +15,7 @@ from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.clips.planning import find_clips
 from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
 from stf_mamba.clips.store import ClipStore, write_error
-from stf_mamba.clips.workers import die_with, sigint_held_back
+from stf_mamba.clips.workers import in_workers, sigint_held_back
 from stf_mamba.core.errors import ClipStoreError, DatasetError, StfError, UsageError, VideoError, first_few
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.records import Clip, JsonRecord, VideoRecord
@@ -184,33 +182,17 @@ def _run(
         for record in records:
             yield record, _prepare_video(record.path, store, detector)
         return
-    executor = ProcessPoolExecutor(
-        jobs, multiprocessing.get_context("spawn"), _start_worker, (store.root, store.settings, face_model, os.getpid())
-    )
-    futures: dict[Future[_Prepared], VideoRecord] = {}
     try:
-        with sigint_held_back():  # what is blocked here is blocked in the workers that start now
-            futures = {executor.submit(_prepare_in_worker, record.path): record for record in records}
-        for future in as_completed(futures):
-            yield futures[future], future.result()
+        yield from in_workers(
+            records, _prepare_in_worker, jobs, _start_worker, (store.root, store.settings, face_model)
+        )
     except BrokenProcessPool:
         raise ClipStoreError(
             "a worker process died: for want of memory (then continue with --jobs 1), or because a Python script "
             'called this outside of `if __name__ == "__main__":`; videos that were finished are kept'
         ) from None
-    except BaseException:
-        with sigint_held_back():
-            workers = multiprocessing.active_children()
-            for worker in workers:
-                worker.terminate()
-            for worker in workers:  # what is still dying may still begin a folder
-                worker.join()
-        raise
     finally:
         with sigint_held_back():
-            # Once, and waiting: after a call that does not wait nothing waits for the executor's own thread any more,
-            # and Python's exit, which wakes it, may find a pipe that it closes at that moment.
-            executor.shutdown(cancel_futures=True)
             store.remove_leftovers()
 
 
@@ -221,7 +203,7 @@ def _prepare_video(path: Path, store: ClipStore, detector: FaceDetector) -> _Pre
         sha256 = sha256_of(path)
         if store.has(sha256):
             return _reused(store, sha256)
-        video, requests = find_clips(path, detector, store.settings)
+        video, requests = find_clips(path, detector, store.settings, sha256=sha256)
         video = store.write(sha256, video, _read(path, cut_clips(path, requests, store.settings.faces)))
     except VideoError as error:
         if sha256 is None:
@@ -252,21 +234,19 @@ def _logged(error: Exception, path: Path, store: ClipStore) -> str:
 _worker: tuple[ClipStore, FaceDetector] | None = None
 
 
-def _start_worker(root: Path, settings: ClipSettings, face_model: Path | None, parent: int) -> None:
-    """Set up a worker: one thread each, and death with the parent."""
+def _start_worker(root: Path, settings: ClipSettings, face_model: Path | None) -> None:
     import cv2
     import torch
 
     global _worker
-    threading.Thread(target=die_with, args=(parent,), daemon=True).start()
     torch.set_num_threads(1)
     cv2.setNumThreads(1)
     _worker = ClipStore(root, settings), load_face_detector(face_model)
 
 
-def _prepare_in_worker(path: Path) -> _Prepared:
+def _prepare_in_worker(record: VideoRecord) -> _Prepared:
     assert _worker is not None
-    return _prepare_video(path, *_worker)
+    return _prepare_video(record.path, *_worker)
 
 
 def _entry(record: VideoRecord, result: _Prepared) -> ManifestEntry:

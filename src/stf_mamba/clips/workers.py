@@ -2,12 +2,64 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import os
 import signal
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
+from typing import Any, TypeVar
+
+Item = TypeVar("Item")
+Result = TypeVar("Result")
+
+
+def in_workers(
+    items: Iterable[Item],
+    work: Callable[[Item], Result],
+    jobs: int,
+    set_up: Callable[..., None],
+    arguments: tuple[Any, ...] = (),
+) -> Iterator[tuple[Item, Result]]:
+    """Each item with what ``work`` makes of it, in the order in which they are done.
+
+    However the iteration ends, its processes have ended with it; they also end when this process is killed.
+
+    Args:
+        work: a function of a module, which processes that are started anew can import, as ``set_up``.
+        jobs: processes.
+        set_up: called with ``arguments`` in each process before its first item.
+
+    Raises:
+        BrokenProcessPool: a process was killed, or could not start.
+        Exception: what ``work`` raised.
+    """
+    context = multiprocessing.get_context("spawn")
+    executor = ProcessPoolExecutor(jobs, context, _start, (os.getpid(), set_up, arguments))
+    futures: dict[Future[Result], Item] = {}
+    try:
+        with sigint_held_back():  # what is blocked here is blocked in the workers that start now
+            futures = {executor.submit(work, item): item for item in items}
+        for future in as_completed(futures):
+            yield futures[future], future.result()
+    except BrokenProcessPool:  # the pool has ended the others
+        raise
+    except BaseException:
+        with sigint_held_back():
+            workers = multiprocessing.active_children()
+            for worker in workers:
+                worker.terminate()
+            for worker in workers:  # what is still dying may still begin a folder
+                worker.join()
+        raise
+    finally:
+        with sigint_held_back():
+            # Once, and waiting: after a call that does not wait nothing waits for the executor's own thread any more,
+            # and Python's exit, which wakes it, may find a pipe that it closes at that moment.
+            executor.shutdown(cancel_futures=True)
 
 
 @contextmanager
@@ -31,7 +83,12 @@ def sigint_held_back() -> Iterator[None]:
             signal.raise_signal(signal.SIGINT)
 
 
-def die_with(parent: int) -> None:
+def _start(parent: int, set_up: Callable[..., None], arguments: tuple[Any, ...]) -> None:
+    threading.Thread(target=_die_with, args=(parent,), daemon=True).start()
+    set_up(*arguments)
+
+
+def _die_with(parent: int) -> None:
     """A pool's workers outlive a parent that is killed, waiting for work for ever; these do not."""
     while os.getppid() == parent:
         time.sleep(1)

@@ -51,8 +51,11 @@ class VideoInfo(JsonRecord):
     notes: tuple[str, ...]
 
 
-def probe(path: str | os.PathLike[str]) -> VideoInfo:
+def probe(path: str | os.PathLike[str], sha256: str | None = None) -> VideoInfo:
     """Facts about a video. Reads the whole file (for hash and packet times), decodes its first picture.
+
+    Args:
+        sha256: the file's hash where it is known; ``None`` computes it.
 
     Raises:
         VideoError: missing, empty, not a video, sound or cover art only, or no picture can be decoded.
@@ -68,7 +71,7 @@ def probe(path: str | os.PathLike[str]) -> VideoInfo:
         is_turned = matrix[0] == 0
         return VideoInfo(
             path=file,
-            sha256=sha256_of(file),
+            sha256=sha256 or sha256_of(file),
             size_bytes=file.stat().st_size,
             container=container.format.name,
             codec=stream.codec_context.name,
