@@ -16,6 +16,7 @@ from typing import Any
 import av
 import numpy as np
 import numpy.typing as npt
+from av.bitstream import BitStreamFilterContext
 
 from stf_mamba.media.frames import Frame
 
@@ -145,6 +146,19 @@ def write_transparent_gif(path: Path, count: int = 5, width: int = 48, height: i
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
     return path
+
+
+def remuxed(source: Path, target: Path, bitstream_filter: str = "null", tags: Mapping[str, str] | None = None) -> Path:
+    """The packets of a video in another container, through a bitstream filter, with tags of the stream."""
+    with av.open(str(source)) as old, av.open(str(target), "w") as new:
+        stream = new.add_stream_from_template(old.streams.video[0])
+        stream.metadata.update(tags or {})
+        through = BitStreamFilterContext(bitstream_filter, old.streams.video[0])
+        for packet in old.demux(video=0):
+            for filtered in through.filter(packet) if packet.dts is not None else ():
+                filtered.stream = stream
+                new.mux(filtered)
+    return target
 
 
 def truncate(path: Path, fraction: float) -> Path:

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stf_mamba.clips.planning import plan_clips
+from stf_mamba.clips.planning import plan_clips, why_no_clips
 from stf_mamba.clips.preparation import prepare
 from stf_mamba.clips.records import ClipSettings, StoredVideo
 from stf_mamba.clips.store import ClipStore
@@ -55,6 +55,15 @@ def test_a_track_of_too_few_frames_is_dropped_with_the_count():
     requests, dropped = plan_clips(search(track(seconds=1.0), dropped=(earlier,)), ClipSettings())
     assert requests == []
     assert [face.reason for face in dropped] == ["small", "shown in 26 frames, 32 are needed"]
+
+
+def test_the_largest_face_gives_the_reason_that_there_are_no_clips():
+    small = DroppedTrack(0.0, 9.0, 22.0, "the face is 22 px large, at least 40 px is needed")
+    large = DroppedTrack(1.0, 1.4, 444.0, "seen for 0.4 s, at least 1 s is needed")
+    middle = DroppedTrack(2.0, 2.4, 393.0, "seen for 0.6 s, at least 1 s is needed")
+    said = why_no_clips(search(), (small, large, middle))
+    assert said == "no usable face: 3 seen, the largest (444 px) dropped because seen for 0.4 s, at least 1 s is needed"
+    assert why_no_clips(FaceSearch((), (), TIMES_S, 0, frames_searched=7), ()).startswith("no face found in 7 frames")
 
 
 def test_a_crowd_is_cut_to_the_most_prominent():

@@ -54,6 +54,17 @@ class TestFollowFaces:
         tracks, _ = follow_faces([(t, [face_at(t)] if t in seen else []) for t in times(6)], SETTINGS)
         assert [(track.start_s, track.end_s) for track in tracks] == [(3.0, 6.0), (0.0, 2.0)]
 
+    def test_frames_too_far_apart_are_the_reason_of_a_face_that_stays(self):
+        tracks, dropped = follow_faces([(float(t), [face_at(float(t))]) for t in range(15)], SETTINGS)
+        assert tracks == ()
+        said = f"the video's frames are 1.0 s apart there, a face is followed over at most {SETTINGS.max_gap_s:g} s"
+        assert [face.reason for face in dropped] == [said] * 15
+        # So is one gap after a face that has just come.
+        late = [(t, [face_at(t)] if t > 1.4 else []) for t in times(2)] + [(5.0, [])]
+        assert [face.reason for face in follow_faces(late, SETTINGS)[1]] == [
+            f"the video's frames are 3.0 s apart there, a face is followed over at most {SETTINGS.max_gap_s:g} s"
+        ]
+
     def test_a_jump_starts_a_new_track(self):
         detections = [(t, [face_at(t, x=200 if t < 2 else 270)]) for t in times(4)]
         tracks, _ = follow_faces(detections, SETTINGS)

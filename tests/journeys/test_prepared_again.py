@@ -27,7 +27,7 @@ def again(home, tmp_path):
 def test_nothing_missing_starts_nothing(again, monkeypatch):
     store, records, name = again
     before = store.manifest(name)
-    monkeypatch.setattr(preparation, "ProcessPoolExecutor", _no_worker)
+    monkeypatch.setattr(preparation, "in_workers", _no_worker)
     monkeypatch.setattr(preparation, "find_clips", _no_worker)
     manifest, summary = prepare(records, store, name, jobs=2)
     assert manifest == before

@@ -33,7 +33,7 @@ def find_clips(
     info = probe(path, sha256)
     search = find_face_tracks(path, detector, settings.faces, on_progress)
     requests, dropped = plan_clips(search, settings)
-    reason = None if requests else _why_no_clips(search, dropped)
+    reason = None if requests else why_no_clips(search, dropped)
     tracks = tuple({track.id: track for track, _ in requests}.values())
     damage = search.damaged_packets, search.frames_after_damage
     return StoredVideo(info, tracks, dropped, (), *damage, reason), requests
@@ -53,6 +53,16 @@ def plan_clips(search: FaceSearch, settings: ClipSettings) -> tuple[list[ClipReq
             dropped.append(_dropped(track, f"shown in {shown} frames, {settings.frames} are needed"))
         requests += [(track, times) for times in planned]
     return requests, tuple(dropped)
+
+
+def why_no_clips(search: FaceSearch, dropped: Sequence[DroppedTrack]) -> str:
+    """The reason of a video without clips: what became of its largest face, or that there was none."""
+    if not dropped:
+        return f"no face found in {search.frames_searched} frames; faces that are very small or turned away are missed"
+    largest = max(dropped, key=lambda track: (track.side_px, track.end_s - track.start_s))
+    return (
+        f"no usable face: {len(dropped)} seen, the largest ({largest.side_px:.0f} px) dropped because {largest.reason}"
+    )
 
 
 def _plan_track(track: FaceTrack, times_s: Sequence[float], settings: ClipSettings) -> Iterator[tuple[float, ...]]:
@@ -75,10 +85,3 @@ def _spread(spans: list[tuple[float, float]], count: int) -> list[tuple[float, f
 def _dropped(track: FaceTrack, reason: str) -> DroppedTrack:
     side_px = sorted(face.side_px for face in track.faces)[len(track.faces) // 2]
     return DroppedTrack(track.start_s, track.end_s, side_px, reason)
-
-
-def _why_no_clips(search: FaceSearch, dropped: Sequence[DroppedTrack]) -> str:
-    if not dropped:
-        return f"no face found in {search.frames_searched} frames; faces that are very small or turned away are missed"
-    longest = max(dropped, key=lambda track: track.end_s - track.start_s)
-    return f"no usable face: {len(dropped)} seen, the longest dropped because {longest.reason}"

@@ -170,6 +170,12 @@ def _pieces_of_one_size(faces: Sequence[Face], max_ratio: float) -> list[tuple[F
 def _reason_to_drop(faces: Sequence[Face], looked_at_s: Sequence[float], settings: FaceSettings) -> str | None:
     duration_s = faces[-1].time_s - faces[0].time_s
     if duration_s < settings.min_duration_s:
+        gap_s = _gap_beside(faces, looked_at_s)
+        if gap_s > settings.max_gap_s:
+            return (
+                f"the video's frames are {gap_s:.1f} s apart there, a face is followed over at most "
+                f"{settings.max_gap_s:g} s"
+            )
         return f"seen for {duration_s:.1f} s, at least {settings.min_duration_s:g} s is needed"
     side_px = typical_side_px(faces)
     if side_px < settings.min_side_px:
@@ -189,6 +195,14 @@ def _reason_to_drop(faces: Sequence[Face], looked_at_s: Sequence[float], setting
             f"at most {settings.max_unsteadiness:.0%} is allowed"
         )
     return None
+
+
+def _gap_beside(faces: Sequence[Face], looked_at_s: Sequence[float]) -> float:
+    """The longer of the times to the frames that were looked at before the first face and after the last."""
+    first = bisect.bisect_left(looked_at_s, faces[0].time_s)
+    last = bisect.bisect_right(looked_at_s, faces[-1].time_s) - 1
+    around_s = looked_at_s[max(first - 1, 0) : last + 2]
+    return max(faces[0].time_s - around_s[0], around_s[-1] - faces[-1].time_s)
 
 
 def _unsteadiness(faces: Sequence[Face], settings: FaceSettings) -> float:

@@ -34,8 +34,9 @@ class RgbConverter:
     def __init__(self) -> None:
         self._scaler = VideoReformatter()
 
-    def __call__(self, picture: av.VideoFrame) -> UInt8Array:
-        """``picture`` as (H, W, 3) uint8 R'G'B', full range, BT.709 white and transfer, turned upright.
+    def __call__(self, picture: av.VideoFrame, matrix: tuple[int, int, int, int] | None = None) -> UInt8Array:
+        """``picture`` as (H, W, 3) uint8 R'G'B', full range, BT.709 white and transfer, turned upright by ``matrix``
+        (``None``: by what the picture itself says).
 
         The stated matrix and range are honoured. Where no matrix is stated, BT.709 is taken for pictures wider than
         1279 or taller than 576 pixels and BT.601 below, as players do. Transparent areas become black. PQ and HLG
@@ -48,7 +49,7 @@ class RgbConverter:
             rgb = ((rgba[..., :3] * rgba[..., 3:] + 127) // 255).astype(np.uint8)
         else:
             rgb = self._samples(picture, "rgb24")
-        return np.ascontiguousarray(_upright(rgb, display_matrix(picture)))
+        return np.ascontiguousarray(_upright(rgb, matrix or display_matrix(picture)))
 
     def _samples(self, picture: av.VideoFrame, pixel_format: str) -> Any:
         matrix = _assumed_matrix(picture) if picture.colorspace == _UNSPECIFIED_MATRIX else None
@@ -73,13 +74,19 @@ def display_matrix(picture: av.VideoFrame) -> tuple[int, int, int, int]:
 
     Angles between the quarter turns go to the nearest one. (1, 0, 0, 1) where the file says nothing.
     """
-    side_data: Any = picture.side_data
-    if "DISPLAYMATRIX" not in side_data:
+    if not has_display_matrix(picture):
         return 1, 0, 0, 1
+    side_data: Any = picture.side_data
     a, b, _, c, d, *_ = np.frombuffer(bytes(side_data["DISPLAYMATRIX"]), np.int32).tolist()
     if abs(a) + abs(d) >= abs(b) + abs(c):
         return (-1 if a < 0 else 1), 0, 0, (-1 if d < 0 else 1)
     return 0, (-1 if b < 0 else 1), (-1 if c < 0 else 1), 0
+
+
+def has_display_matrix(picture: av.VideoFrame) -> bool:
+    """Whether the file says how this picture is shown."""
+    side_data: Any = picture.side_data
+    return "DISPLAYMATRIX" in side_data
 
 
 def sdr_from_hdr(codes: Any, transfer: int) -> UInt8Array:

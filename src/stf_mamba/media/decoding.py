@@ -13,30 +13,34 @@ from typing import TYPE_CHECKING, cast
 import av
 from av.codec.context import ThreadType
 from av.stream import Disposition
-from av.video.stream import VideoStream
 
 from stf_mamba.core.errors import VideoError
+from stf_mamba.media.colour import display_matrix, has_display_matrix
 
 if TYPE_CHECKING:
     from av.container import InputContainer
     from av.packet import Packet
+    from av.video.codeccontext import VideoCodecContext
+    from av.video.stream import VideoStream
 
 DEFAULT_FPS = Fraction(25)
 """The frame rate of streams that state none and whose frames carry no times, as raw H.264."""
 
 _TEXT_CODECS = {"ansi", "bintext", "xbin", "idf"}  # libav draws some text files as pictures
 _CONTAINERS_WITHOUT_PRESENTATION_TIMES = {"avi"}  # what libav reports for B-frames there is the order of decoding
-_CLOCK_RESET_S = 1
+_CONTAINERS_THAT_STATE_THEIR_END = {"matroska,webm", "nut"}
 _NUDGE_S = Fraction(1, 1000)
 
 
 @dataclass(frozen=True, eq=False)
 class TimedPicture:
-    """A decoded picture, the time at which it appears, and that at which it ends if nothing follows it."""
+    """A decoded picture, the time at which it appears, that at which it ends if nothing follows it, and how it is shown
+    (see ``display_matrix``)."""
 
     time_s: float
     end_s: float
     picture: av.VideoFrame
+    matrix: tuple[int, int, int, int]
 
 
 @dataclass
@@ -72,7 +76,7 @@ class PacketScan:
         n_untimed: packets without a presentation time.
         n_hidden: packets that an edit list hides.
         n_incomplete: packets that the file holds in part, or read errors.
-        n_clock_resets: how often the clock jumps back; times go on from where they were.
+        n_clock_resets: how often the clock runs backwards; times go on from where they were.
         first_picture: the first one that decodes, ``None`` if none does.
     """
 
@@ -92,7 +96,7 @@ class PacketScan:
 
 @contextmanager
 def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
-    """The open container and its best video stream.
+    """The open container and its main video stream: the moving one of the largest area × duration.
 
     Raises:
         VideoError: missing, empty, not a video, sound or cover art only, or a codec that is not known.
@@ -113,11 +117,11 @@ def opened(path: Path) -> Iterator[tuple[InputContainer, VideoStream]]:
             "MPEG or another container that FFmpeg knows, whole to its index. Check that it plays, or fetch it again."
         ) from error
     with container:
-        yield container, _best_video_stream(container, path)
+        yield container, _main_video_stream(container, path)
 
 
 def timed_pictures(path: Path, damage: Damage) -> Generator[TimedPicture, None, None]:
-    """All pictures of the best video stream, times strictly ascending. ``damage`` is kept up to date.
+    """All pictures of the main video stream, times strictly ascending. ``damage`` is kept up to date.
 
     Frame threads are quick, but an error while they are drained drops the pictures that they still hold; a second pass
     without threads then gives what is missing at the end.
@@ -143,12 +147,10 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> PacketScan:
     """Read all packets, decode only until the first picture."""
     scan = PacketScan()
     tick = stream.time_base or Fraction(0)
-    interval = frame_interval_s(stream)
     times: list[Fraction] = []
     ends: Fraction | None = None
-    offset = Fraction(0)
-    previous: Fraction | None = None  # in order of decoding
-    for packet in _packets(container, stream):
+    counter = _ClockCounter(stream)
+    for packet in _packets(container, stream, counter):
         if packet is None:
             scan.n_incomplete += 1
             continue
@@ -157,20 +159,15 @@ def scan_packets(container: InputContainer, stream: VideoStream) -> PacketScan:
         if packet.size == 0:
             continue  # the flush packet
         scan.n_incomplete += is_incomplete(packet)
-        if packet.dts is not None:
-            decoded = packet.dts * tick
-            if previous is not None and previous - decoded > _CLOCK_RESET_S:
-                scan.n_clock_resets += 1
-                offset += previous + interval - decoded
-            previous = decoded
         if packet.is_discard:
             scan.n_hidden += 1
         elif packet.pts is None or container.format.name in _CONTAINERS_WITHOUT_PRESENTATION_TIMES:
             scan.n_untimed += 1
         else:
-            times.append(packet.pts * tick + offset)
-            end = times[-1] + ((packet.duration or 0) * tick or interval)
+            times.append(packet.pts * tick)
+            end = times[-1] + ((packet.duration or 0) * tick or frame_interval_s(stream))
             ends = end if ends is None else max(ends, end)
+    scan.n_clock_resets = counter.n_resets
     scan.times_s = [float(time) for time in sorted(times)]
     scan.end_s = None if ends is None else float(ends)
     return scan
@@ -186,6 +183,22 @@ def frame_interval_s(stream: VideoStream) -> Fraction:
     return 1 / (stream.average_rate or stream.guessed_rate or DEFAULT_FPS)
 
 
+def moving_streams(container: InputContainer) -> list[VideoStream]:
+    """The video streams that are no cover art."""
+    return [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
+
+
+def stream_duration_s(container: InputContainer, stream: VideoStream) -> float | None:
+    """How long the container says that the stream lasts; ``None`` where it says nothing."""
+    if stream.duration and stream.time_base:
+        return float(stream.duration * stream.time_base)
+    if not container.duration:
+        return None
+    # In units of a microsecond. These containers state when they end, not how long they last.
+    start = max(container.start_time or 0, 0) if container.format.name in _CONTAINERS_THAT_STATE_THEIR_END else 0
+    return (container.duration - start) / 1e6
+
+
 def nothing_decodes(path: Path) -> VideoError:
     """The error for a video stream of which no picture comes out."""
     return VideoError(
@@ -194,22 +207,27 @@ def nothing_decodes(path: Path) -> VideoError:
     )
 
 
-def _best_video_stream(container: InputContainer, path: Path) -> VideoStream:
-    best = container.streams.best("video")
-    if best is None or best.disposition & Disposition.attached_pic:
-        moving = [stream for stream in container.streams.video if not stream.disposition & Disposition.attached_pic]
-        best = moving[0] if moving else None
+def _main_video_stream(container: InputContainer, path: Path) -> VideoStream:
+    """The moving stream of the largest area × duration; of equal ones that which libav prefers."""
+    preferred = container.streams.best("video")
+    moving = moving_streams(container)
+    best = max(moving, key=lambda stream: (_pixel_seconds(container, stream), stream is preferred), default=None)
     if best is None:
         seen = ", ".join(stream.type for stream in container.streams) or "no stream"
         if container.streams.video:
             seen += " (the picture is cover art)"
         raise VideoError(f"{path}: holds {seen}; expected a video stream. Choose the file that has the pictures.")
-    assert isinstance(best, VideoStream)
-    if best.codec_context is None:
+    context: VideoCodecContext | None = best.codec_context
+    if context is None:
         raise VideoError(f"{path}: its video codec has no decoder here; expected one. Convert it to H.264 first.")
-    if best.codec_context.name in _TEXT_CODECS:
+    if context.name in _TEXT_CODECS:
         raise VideoError(f"{path}: holds text; expected video. Check the path.")
     return best
+
+
+def _pixel_seconds(container: InputContainer, stream: VideoStream) -> float:
+    context: VideoCodecContext | None = stream.codec_context  # none where the codec is not known
+    return context.width * context.height * (stream_duration_s(container, stream) or 0.0) if context else 0.0
 
 
 class _Decoder:
@@ -229,10 +247,10 @@ class _Decoder:
     def pictures(self) -> Iterator[TimedPicture]:
         with opened(self._path) as (container, stream):
             stream.thread_type = self._threads
-            clock = _Clock(container, stream)
+            clock, orientation = _Clock(container, stream), _Orientation()
             size: tuple[int, int] | None = None
             for picture in self._decoded(container, stream):
-                timed = clock.timed(picture)
+                timed = clock.timed(picture, orientation.of(picture))
                 size = size or (picture.width, picture.height)
                 if (picture.width, picture.height) != size:
                     raise VideoError(
@@ -242,7 +260,7 @@ class _Decoder:
                 yield timed
 
     def _decoded(self, container: InputContainer, stream: VideoStream) -> Iterator[av.VideoFrame]:
-        for packet in _packets(container, stream):
+        for packet in _packets(container, stream, _ClockCounter(stream)):
             if packet is None:
                 self._damage.count_packet()
                 continue
@@ -265,46 +283,85 @@ class _Decoder:
                 yield picture
 
 
+class _ClockCounter:
+    """Counts a stream's clock on where it runs backwards: there the file was joined from parts.
+
+    The order of decoding tells: a packet that is to be decoded before its predecessor, by however little, belongs to
+    another part, which begins where the predecessor ends.
+    """
+
+    def __init__(self, stream: VideoStream) -> None:
+        self.n_resets = 0
+        self._offset = 0  # in ticks
+        self._ends: tuple[int, int] | None = None  # when the packet before is decoded, and when it is over
+        self._interval = round(frame_interval_s(stream) / stream.time_base) if stream.time_base else 0
+
+    def count_on(self, packet: Packet[VideoStream]) -> None:
+        """Give the packet the times that it has when nothing runs backwards."""
+        if packet.dts is not None:
+            if self._ends is not None and packet.dts < self._ends[0]:
+                self.n_resets += 1
+                self._offset += self._ends[1] - packet.dts
+            self._ends = packet.dts, packet.dts + (packet.duration or self._interval)
+            packet.dts += self._offset
+        if packet.pts is not None:
+            packet.pts += self._offset
+
+
+class _Orientation:
+    """How each picture is to be shown.
+
+    A container says it of every picture, a bitstream (H.264 and H.265, message 47) now and then, many once at the
+    beginning: it holds until something else is said.
+    """
+
+    def __init__(self) -> None:
+        self._held = 1, 0, 0, 1
+
+    def of(self, picture: av.VideoFrame) -> tuple[int, int, int, int]:
+        """The display matrix of the next picture."""
+        if has_display_matrix(picture):
+            self._held = display_matrix(picture)
+        return self._held
+
+
 class _Clock:
     """Gives each picture a time later than its predecessor's.
 
     A picture without a time comes one frame interval after its predecessor (the first at 0). One whose time is not
-    later than its predecessor's comes a millisecond after it; where the clock jumps back by more than a second it was
-    reset, and goes on from where it was.
+    later than its predecessor's comes a millisecond after it.
     """
 
     def __init__(self, container: InputContainer, stream: VideoStream) -> None:
         self._tick = stream.time_base or Fraction(0)
         self._interval = frame_interval_s(stream)
         self._is_stated = container.format.name not in _CONTAINERS_WITHOUT_PRESENTATION_TIMES
-        self._offset = Fraction(0)
         self._previous: Fraction | None = None
 
-    def timed(self, picture: av.VideoFrame) -> TimedPicture:
+    def timed(self, picture: av.VideoFrame, matrix: tuple[int, int, int, int]) -> TimedPicture:
         time = self._time(picture)
         self._previous = time
         length = picture.duration * self._tick or self._interval
-        return TimedPicture(float(time), float(time + length), picture)
+        return TimedPicture(float(time), float(time + length), picture, matrix)
 
     def _time(self, picture: av.VideoFrame) -> Fraction:
         if not self._is_stated or picture.pts is None:
             return Fraction(0) if self._previous is None else self._previous + self._interval
-        time = picture.pts * self._tick + self._offset
-        if self._previous is None or time > self._previous:
-            return time
-        if self._previous - time < _CLOCK_RESET_S:
-            return self._previous + _NUDGE_S
-        self._offset += self._previous + self._interval - time
-        return self._previous + self._interval
+        time = picture.pts * self._tick
+        return time if self._previous is None or time > self._previous else self._previous + _NUDGE_S
 
 
-def _packets(container: InputContainer, stream: VideoStream) -> Iterator[Packet[VideoStream] | None]:
-    """The stream's packets, the flush packet last; ``None`` for a read error that reading could go on after."""
+def _packets(
+    container: InputContainer, stream: VideoStream, counter: _ClockCounter
+) -> Iterator[Packet[VideoStream] | None]:
+    """The stream's packets, counted on, the flush packet last; ``None`` for a read error that reading could go on
+    after."""
     failed_at_once = False
     while True:
         try:
             for packet in container.demux(stream):
                 failed_at_once = False
+                counter.count_on(packet)
                 yield packet
         except av.FFmpegError:
             yield None

@@ -22,8 +22,6 @@ from stf_mamba.media.times import TIME_TOLERANCE_S
 if TYPE_CHECKING:
     import os
 
-    import av
-
     from stf_mamba.core.records import UInt8Array
 
 
@@ -36,7 +34,7 @@ class Frame:
 
 
 class FrameStream:
-    """Decodes the best video stream in presentation order and yields the frames that ``select`` wants.
+    """Decodes the main video stream in presentation order and yields the frames that ``select`` wants.
 
     Memory is constant but for the list of times. A packet that fails to decode is counted and passed over. A frame
     without a time comes one frame interval after its predecessor, and times always ascend (see ``decoding``).
@@ -85,7 +83,7 @@ class FrameStream:
                     break
                 self.times_s.append(shown.time_s)
                 if self._select(shown.time_s):
-                    yield Frame(shown.time_s, _to_rgb(convert, shown.picture, self._path))
+                    yield Frame(shown.time_s, _to_rgb(convert, shown, self._path))
 
 
 def frames_at(path: str | os.PathLike[str], times_s: Sequence[float]) -> Iterator[Frame]:
@@ -104,11 +102,12 @@ def frames_at(path: str | os.PathLike[str], times_s: Sequence[float]) -> Iterato
     return _frames_at(Path(path), times_s)
 
 
-def _to_rgb(convert: RgbConverter, picture: av.VideoFrame, path: Path) -> UInt8Array:
+def _to_rgb(convert: RgbConverter, shown: TimedPicture, path: Path) -> UInt8Array:
     import av
 
+    picture = shown.picture
     try:
-        return convert(picture)
+        return convert(picture, shown.matrix)
     except av.FFmpegError as error:
         raise VideoError(
             f"{path}: the pictures' colours (format {picture.format.name}, matrix {picture.colorspace!r}) cannot be "
@@ -129,7 +128,7 @@ def _frames_at(path: Path, times_s: Sequence[float]) -> Iterator[Frame]:
             while target is not None and target + TIME_TOLERANCE_S < until_s:
                 if on_screen is None:
                     raise _nothing_on_screen(path, target, f"the first frame begins at {until_s:.3f} s")
-                frame = frame or Frame(on_screen.time_s, _to_rgb(convert, on_screen.picture, path))
+                frame = frame or Frame(on_screen.time_s, _to_rgb(convert, on_screen, path))
                 yield frame
                 target = next(wanted, None)
             if following is None and target is not None:

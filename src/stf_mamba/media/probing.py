@@ -11,8 +11,16 @@ from typing import TYPE_CHECKING
 
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.records import JsonRecord
-from stf_mamba.media.colour import WIDE_GAMUTS, display_matrix, has_alpha, is_hdr
-from stf_mamba.media.decoding import DEFAULT_FPS, PacketScan, nothing_decodes, opened, scan_packets
+from stf_mamba.media.colour import WIDE_GAMUTS, display_matrix, has_alpha, has_display_matrix, is_hdr
+from stf_mamba.media.decoding import (
+    DEFAULT_FPS,
+    PacketScan,
+    moving_streams,
+    nothing_decodes,
+    opened,
+    scan_packets,
+    stream_duration_s,
+)
 
 if TYPE_CHECKING:
     import os
@@ -21,10 +29,13 @@ if TYPE_CHECKING:
     from av.container import InputContainer
     from av.video.stream import VideoStream
 
+_C2PA = bytes.fromhex("d8fec3d61b0e483c92975828877ec481")
+"""The box of a manifest. Source: C2PA Technical Specification 2.2, A.5 (BMFF-based assets)."""
+
 
 @dataclass(frozen=True)
 class VideoInfo(JsonRecord):
-    """What a file says of its best video stream, checked against its packets and its first picture.
+    """What a file says of its main video stream, checked against its packets and its first picture.
 
     Attributes:
         container, codec, pixel_format: libav's names.
@@ -82,7 +93,11 @@ def probe(path: str | os.PathLike[str], sha256: str | None = None) -> VideoInfo:
             fps=fps,
             duration_s=_duration_s(scan, fps),
             is_hdr=is_hdr(picture),
-            notes=(*_picture_notes(picture, stream), *_time_notes(container, stream, scan, fps)),
+            notes=(
+                *_picture_notes(picture, stream),
+                *_file_notes(file, container, stream, picture),
+                *_time_notes(container, stream, scan, fps),
+            ),
         )
 
 
@@ -130,6 +145,42 @@ def _picture_notes(picture: av.VideoFrame, stream: VideoStream) -> Iterator[str]
         yield f"Its pixels are not square ({stream.sample_aspect_ratio}); pictures were analysed without stretching."
 
 
+def _file_notes(file: Path, container: InputContainer, stream: VideoStream, picture: av.VideoFrame) -> Iterator[str]:
+    for other in moving_streams(container):
+        if other is not stream:
+            context = other.codec_context
+            size = f"{context.width} × {context.height} pixels" if context else "an unknown codec"
+            yield f"It holds another video stream ({size}), which was not analysed: the largest and longest one was."
+    tags = {key.lower(): value for key, value in (container.metadata | stream.metadata).items()}
+    turn = tags.get("rotate", "0")
+    if turn != "0" and not has_display_matrix(picture):
+        yield (
+            f"A tag asks to turn it by {turn} degrees, which most players disregard; it was analysed as it is stored. "
+            "If it plays upside down or sideways, turn it upright first."
+        )
+    if container.format.name.startswith("mov") and _C2PA in _uuid_boxes(file):
+        yield "It carries content credentials (C2PA), which were not read: a C2PA tool shows who signed what."
+
+
+def _uuid_boxes(file: Path) -> set[bytes]:
+    """The UUIDs, 16 bytes each, that name outermost boxes of an MP4 file. Source: ISO/IEC 14496-12, 4.2."""
+    kinds = set()
+    with file.open("rb") as stream:
+        at, end = 0, file.stat().st_size
+        while at + 8 <= end:
+            stream.seek(at)
+            head = stream.read(32)
+            length, start = int.from_bytes(head[:4]), 8
+            if length == 1:
+                length, start = int.from_bytes(head[8:16]), 16
+            if head[4:8] == b"uuid":
+                kinds.add(head[start : start + 16])
+            if length < start:  # 0: up to the end of the file; less is damage
+                break
+            at += length
+    return kinds
+
+
 def _time_notes(container: InputContainer, stream: VideoStream, scan: PacketScan, fps: Fraction) -> Iterator[str]:
     if scan.n_untimed:
         yield (
@@ -141,7 +192,7 @@ def _time_notes(container: InputContainer, stream: VideoStream, scan: PacketScan
     if scan.n_incomplete:
         yield f"Incomplete packets: {scan.n_incomplete}; the file is cut off, damaged or joined from parts."
     if scan.n_clock_resets:
-        yield f"Its clock jumps back ({scan.n_clock_resets} times): joined from parts; times were counted on."
+        yield f"Its clock runs backwards ({scan.n_clock_resets} times): joined from parts; times were counted on."
     intervals = [later - earlier for earlier, later in pairwise(scan.times_s)]
     if intervals:
         usual = sorted(intervals)[len(intervals) // 2]
@@ -151,9 +202,7 @@ def _time_notes(container: InputContainer, stream: VideoStream, scan: PacketScan
                 f"The frame rate varies: frames last from {1000 * min(intervals):.1f} to {1000 * max(intervals):.1f} "
                 f"ms, usually {1000 * usual:.1f} ms."
             )
-    declared_s = float(stream.duration * stream.time_base) if stream.duration and stream.time_base else None
-    if declared_s is None and container.duration:
-        declared_s = container.duration / 1e6
+    declared_s = stream_duration_s(container, stream)
     seen_s = _duration_s(scan, fps)
     if declared_s and declared_s - seen_s > max(0.5, float(2 / fps)):
         yield f"The container declares {declared_s:.2f} s, its pictures last {seen_s:.2f} s."

@@ -245,7 +245,7 @@ def _encode(source: Path, path: Path, crf: int, fps: Fraction, last_s: float) ->
     """Encode the source up to ``last_s``. Returns the times of the frames, in seconds of the source's clock."""
     import av
 
-    from stf_mamba.media.colour import display_matrix, is_hdr
+    from stf_mamba.media.colour import is_hdr
     from stf_mamba.media.decoding import Damage, timed_pictures
     from stf_mamba.media.encoding import TICK, h264_video
     from stf_mamba.media.times import TIME_TOLERANCE_S
@@ -259,7 +259,7 @@ def _encode(source: Path, path: Path, crf: int, fps: Fraction, last_s: float) ->
                 if shown.time_s > last_s + TIME_TOLERANCE_S:
                     break
                 picture = shown.picture
-                if not times_s and (is_hdr(picture) or display_matrix(picture) != (1, 0, 0, 1)):
+                if not times_s and (is_hdr(picture) or shown.matrix != (1, 0, 0, 1)):
                     raise VideoError(f"{source}: turned or high dynamic range; only upright SDR is re-encoded")
                 picture.pts, picture.time_base = round((shown.time_s - (times_s or [shown.time_s])[0]) / TICK), TICK
                 append(picture)
