@@ -18,6 +18,7 @@ from stf_mamba.evaluation.protocol import Part, natural_part
 from stf_mamba.evaluation.runs import Run
 from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.models.weights.sources import local_weights
+from stf_mamba.training.parts import TrainingOptions
 from stf_mamba.training.train import train as train_on_clips
 
 PathLike = str | os.PathLike[str]
@@ -58,7 +59,8 @@ def train(
     adapter = FaceForensics(Path(data)) if isinstance(data, str | os.PathLike) else data
     folder = Path(clips) if clips is not None else _clips_beside(Path(out))
     store, manifest = _prepare(adapter, settings, folder, None, jobs)
-    return train_on_clips(recipe, store, manifest, out, pretrained, from_scratch, split, device)
+    options = TrainingOptions(pretrained, from_scratch, device)
+    return train_on_clips(recipe, store, manifest, out, options, split)
 
 
 def evaluate(

@@ -15,6 +15,8 @@ from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.models.encoders.vit import VitEncoder
+from stf_mamba.training.cache.cached_items import CachePlace
+from stf_mamba.training.parts import TrainingOptions
 from stf_mamba.training.train import train
 from synthetic import FRAMES, synthetic_store
 
@@ -65,7 +67,8 @@ def test_two_processes_fill_one_cache(prepared, tmp_path, monkeypatch):
     finished = run([*TOGETHER, "train", tmp_path / "recipe.toml", *command[2:], *cached])
     assert finished.exit_code == 0, finished.stderr
     monkeypatch.setattr(VitEncoder, "prefix", None)  # what one process of its own would miss, it could not compute
-    alone = train(recipe, store, manifest, tmp_path / "alone", split=split, device="cpu", cache=tmp_path / "cache")
+    options = TrainingOptions(device="cpu", cache=CachePlace(tmp_path / "cache"))
+    alone = train(recipe, store, manifest, tmp_path / "alone", options, split)
     losses = [[entry["train_loss"] for entry in history(folder)] for folder in (tmp_path / "run", alone.folder)]
     assert losses[0] == pytest.approx(losses[1], rel=1e-3)
 
@@ -77,7 +80,7 @@ def test_two_processes_score_out_of_fold_as_one_does(prepared, tmp_path):
     recipe.save(tmp_path / "recipe.toml")
     finished = run([*TOGETHER, "train", tmp_path / "recipe.toml", *command[2:4], "--out", tmp_path / "run"])
     assert finished.exit_code == 0, finished.stderr
-    alone = train(recipe, store, manifest, tmp_path / "alone", device="cpu")
+    alone = train(recipe, store, manifest, tmp_path / "alone", TrainingOptions(device="cpu"))
     found, expected = (Predictions.load(folder / "out-of-fold.csv").rows for folder in (tmp_path / "run", alone.folder))
     assert [row.video_id for row in found] == [row.video_id for row in expected]
     assert len(found) == len(manifest.entries)
@@ -101,12 +104,12 @@ def distance(first, second):
 def test_the_same_losses_and_weights_as_one_process(prepared, together, tmp_path):
     store, manifest, split, _ = prepared
     torch.set_num_threads(1)
-    alone = train(RECIPE, store, manifest, tmp_path / "alone", split=split, device="cpu").folder
+    alone = train(RECIPE, store, manifest, tmp_path / "alone", TrainingOptions(device="cpu"), split).folder
     # One process with other micro-batches adds up in another order too: what two processes may differ by.
     whole = replace(RECIPE, data=replace(RECIPE.data, micro_batch=None))
-    other = train(whole, store, manifest, tmp_path / "other", split=split, device="cpu").folder
+    other = train(whole, store, manifest, tmp_path / "other", TrainingOptions(device="cpu"), split).folder
     unweighted = replace(RECIPE, data=replace(RECIPE.data, balance=False))
-    wrong = train(unweighted, store, manifest, tmp_path / "wrong", split=split, device="cpu").folder
+    wrong = train(unweighted, store, manifest, tmp_path / "wrong", TrainingOptions(device="cpu"), split).folder
     reference, found = last_weights(alone), last_weights(together)
     rounding, deviation = distance(reference, last_weights(other)), distance(reference, found)
     assert 0 < deviation < 10 * rounding

@@ -18,7 +18,7 @@ from stf_mamba.evaluation.metrics import auc
 from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.evaluation.runs import Run
 from stf_mamba.training import crossvalidation
-from stf_mamba.training.crossvalidation import cross_validate
+from stf_mamba.training.crossvalidation import CrossValidationOptions, cross_validate
 from stf_mamba.training.fold_plan import plan_folds
 from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_clip, synthetic_store, track
@@ -70,7 +70,8 @@ def finished(prepared, tmp_path_factory):
     """A cross-validation of two folds, one seed, with a control."""
     store, manifest, control = prepared
     out = tmp_path_factory.mktemp("crossvalidation") / "tiny"
-    return out, cross_validate(RECIPE, store, manifest, out, folds=2, seeds=(7,), control=control, resamples=50)
+    options = CrossValidationOptions(2, (7,), resamples=50)
+    return out, cross_validate(RECIPE, store, manifest, out, options, control=control)
 
 
 def people_of(manifest, video_ids):
@@ -202,20 +203,20 @@ def test_a_finished_fold_is_not_repeated_and_an_unfinished_one_continues(prepare
         if len(trained) == 2 and report.epoch == 0:
             raise KeyboardInterrupt
 
-    arguments = (RECIPE, store, manifest, tmp_path / "cv", 2, (7,))
+    arguments = (RECIPE, store, manifest, tmp_path / "cv", CrossValidationOptions(2, (7,), resamples=10))
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(*arguments, watcher=Watcher(on_epoch=stop_in_the_second_fold), resamples=10)
+        cross_validate(*arguments, watcher=Watcher(on_epoch=stop_in_the_second_fold))
     assert trained == ["fold-1", "fold-2"]
     first = (tmp_path / "cv" / "seed-7" / "fold-1" / "predictions.csv").read_bytes()
-    resumed = cross_validate(*arguments, resamples=10)
+    resumed = cross_validate(*arguments)
     assert trained == ["fold-1", "fold-2", "fold-2"]
     assert (tmp_path / "cv" / "seed-7" / "fold-1" / "predictions.csv").read_bytes() == first
     seen = []
-    again = cross_validate(*arguments, on_fold=lambda fold: seen.append((fold.seed, fold.fold)), resamples=10)
+    again = cross_validate(*arguments, on_fold=lambda fold: seen.append((fold.seed, fold.fold)))
     assert len(trained) == 3
     assert again == resumed
     assert seen == [(7, 1), (7, 2)]
-    with_control = cross_validate(*arguments, control=control, resamples=10)  # asked for afterwards
+    with_control = cross_validate(*arguments, control=control)  # asked for afterwards
     assert len(trained) == 3
     assert with_control.summary.control_rate.models == 2
     assert dataclasses.replace(with_control.summary, control_rate=None) == again.summary
@@ -223,21 +224,21 @@ def test_a_finished_fold_is_not_repeated_and_an_unfinished_one_continues(prepare
 
 def test_interruption_changes_no_score(prepared, finished, tmp_path):
     store, manifest, _ = prepared
-    arguments = (RECIPE, store, manifest, tmp_path / "cv", 2, (7,))
+    arguments = (RECIPE, store, manifest, tmp_path / "cv", CrossValidationOptions(2, (7,), resamples=10))
 
     def stop(report):
         raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
-        cross_validate(*arguments, watcher=Watcher(on_epoch=stop), resamples=10)
-    resumed = cross_validate(*arguments, resamples=10)
+        cross_validate(*arguments, watcher=Watcher(on_epoch=stop))
+    resumed = cross_validate(*arguments)
     assert [row.score for row in resumed.ensemble.rows] == [row.score for row in finished[1].ensemble.rows]
 
 
 def test_the_last_epoch_can_be_scored_instead_of_the_best(prepared, finished, tmp_path):
     store, manifest, _ = prepared
     out = tmp_path / "cv"
-    result = cross_validate(RECIPE, store, manifest, out, 2, (7,), select="last", resamples=10)
+    result = cross_validate(RECIPE, store, manifest, out, CrossValidationOptions(2, (7,), select="last", resamples=10))
     for fold in result.summary.by_fold:
         folder = out / "seed-7" / f"fold-{fold.fold}"
         best_epoch = next(f.epoch for f in finished[1].summary.by_fold if f.fold == fold.fold)
@@ -252,25 +253,25 @@ def test_another_cross_validation_does_not_take_over_a_folder(prepared, finished
     store, manifest, _ = prepared
     out, _ = finished
     with pytest.raises(RunError, match="another recipe and folds; choose another --out"):
-        cross_validate(replace(RECIPE, seed=1), store, manifest, out, folds=3, seeds=(7,))
+        cross_validate(replace(RECIPE, seed=1), store, manifest, out, CrossValidationOptions(3, (7,)))
     fewer = replace(manifest, entries=manifest.entries[2:])
     with pytest.raises(RunError, match="another videos_sha256"):
-        cross_validate(RECIPE, store, fewer, out, folds=2, seeds=(7,))
+        cross_validate(RECIPE, store, fewer, out, CrossValidationOptions(2, (7,)))
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(RunError, match=r"holds thesis\.txt and is no cross-validation"):
-        cross_validate(RECIPE, store, manifest, tmp_path, folds=2, seeds=(7,))
+        cross_validate(RECIPE, store, manifest, tmp_path, CrossValidationOptions(2, (7,)))
 
 
 def test_folds_that_cannot_be_made_are_refused_before_anything_is_trained(prepared, tmp_path):
     store, manifest, _ = prepared
     with pytest.raises(DatasetError, match=r"fold-5-of-5: no split gives .* 4 components of people"):
-        cross_validate(RECIPE, store, manifest, tmp_path / "cv", folds=5)
+        cross_validate(RECIPE, store, manifest, tmp_path / "cv", CrossValidationOptions(5))
     two_components = with_donors(manifest, people_per_donor=4)
     with pytest.raises(
         DatasetError,
         match="seed 42, fold 1 of 2: the videos outside the fold cannot be divided into training and inner",
     ):
-        cross_validate(RECIPE, store, two_components, tmp_path / "cv", folds=2)
+        cross_validate(RECIPE, store, two_components, tmp_path / "cv", CrossValidationOptions(2))
     assert not (tmp_path / "cv").exists()
 
 
@@ -278,10 +279,10 @@ def test_a_control_that_is_known_or_fake_is_refused(prepared, tmp_path):
     store, manifest, control = prepared
     known = replace(control, entries=(*control.entries, manifest.entries[0]))
     with pytest.raises(LeakError, match="1 of 6 videos of the control talk show people or files of synthetic"):
-        cross_validate(RECIPE, store, manifest, tmp_path / "cv", 2, control=known)
+        cross_validate(RECIPE, store, manifest, tmp_path / "cv", CrossValidationOptions(2), control=known)
     fake = replace(control, entries=tuple(replace(e, record=replace(e.record, label=FAKE)) for e in control.entries))
     with pytest.raises(DatasetError, match="5 of 5 videos of the control talk are not labelled real"):
-        cross_validate(RECIPE, store, manifest, tmp_path / "cv", 2, control=fake)
+        cross_validate(RECIPE, store, manifest, tmp_path / "cv", CrossValidationOptions(2), control=fake)
     assert not (tmp_path / "cv").exists()
 
 
@@ -295,3 +296,21 @@ def test_a_file_under_two_names_is_a_leak(prepared):
 def test_seeds_must_be_given_once(prepared):
     with pytest.raises(ValueError, match=r"seeds are \[1, 1\]"):
         plan_folds(prepared[1], 2, (1, 1), 0.5, RECIPE.seed)
+
+
+@pytest.mark.parametrize(
+    ("options", "words"),
+    [
+        ({"folds": 1}, "folds is 1, expected 2 or more"),
+        ({"folds": -2}, "folds is -2, expected 2 or more"),
+        ({"seeds": ()}, r"seeds are \[\], expected at least one and each once"),
+        ({"seeds": (7, 7)}, r"seeds are \[7, 7\]"),
+        ({"grouping": "families"}, "grouping is 'families', expected one of components, people"),
+        ({"select": "first"}, "select is 'first', expected one of None, best, last"),
+        ({"threshold": "half"}, "threshold is 'half', expected one of youden, specificity, predictive"),
+        ({"resamples": 0}, "resamples is 0, expected 1 or more"),
+    ],
+)
+def test_options_out_of_range_are_refused_at_once(options, words):
+    with pytest.raises(ValueError, match=words):
+        CrossValidationOptions(**options)

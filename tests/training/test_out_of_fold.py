@@ -20,8 +20,10 @@ from stf_mamba.evaluation.runs import Run
 from stf_mamba.models.encoders.registry import build_encoder
 from stf_mamba.models.encoders.vit import VitEncoder
 from stf_mamba.models.weights.loading import save_state_dict
-from stf_mamba.training.crossvalidation import cross_validate
+from stf_mamba.training.cache.cached_items import CachePlace
+from stf_mamba.training.crossvalidation import CrossValidationOptions, cross_validate
 from stf_mamba.training.fold_plan import validation_folds
+from stf_mamba.training.parts import TrainingOptions
 from stf_mamba.training.train import train
 from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_store
@@ -34,6 +36,7 @@ RECIPE = Recipe(
     data=DataRecipe(frames=FRAMES, batch_size=4, validation="folds", validation_fraction=0.5, views=1),
     phases=(PhaseRecipe(2, 0, 0.0, 1e-3),),
 )
+SCRATCH = TrainingOptions(from_scratch=True)
 
 
 @pytest.fixture(scope="module")
@@ -43,7 +46,7 @@ def prepared(tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def finished(prepared, tmp_path_factory) -> Run:
-    return train(RECIPE, *prepared, tmp_path_factory.mktemp("runs") / "run", from_scratch=True)
+    return train(RECIPE, *prepared, tmp_path_factory.mktemp("runs") / "run", SCRATCH)
 
 
 def records(manifest) -> dict[str, VideoRecord]:
@@ -89,7 +92,7 @@ def test_the_kept_weights_are_the_last_epochs_and_the_calibration_is_of_the_out_
 
 def test_what_is_finished_is_not_done_again(prepared, finished):
     messages: list[str] = []
-    run = train(RECIPE, *prepared, finished.folder, from_scratch=True, watcher=Watcher(on_message=messages.append))
+    run = train(RECIPE, *prepared, finished.folder, SCRATCH, watcher=Watcher(on_message=messages.append))
     assert run.is_complete
     assert messages == [f"{run.folder} is complete already; nothing to train"]
 
@@ -100,7 +103,7 @@ def test_a_run_tells_which_of_its_trainings_begins_and_how_long_each_takes(prepa
         on_step=lambda report: events.append(report),
         on_training=lambda number, trainings: events.append((number, trainings)),
     )
-    train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, watcher=watcher)
+    train(RECIPE, *prepared, tmp_path / "run", SCRATCH, watcher=watcher)
     assert [event for event in events if isinstance(event, tuple)] == [(1, 3), (2, 3), (3, 3)]
     steps = [event for event in events if not isinstance(event, tuple)]
     assert all(step.training_s == pytest.approx(8 * step.step_s) for step in steps[-8:])  # two epochs of four steps
@@ -121,11 +124,11 @@ def test_a_stop_in_the_second_fold_changes_nothing(prepared, finished, tmp_path)
 
     watcher = Watcher(on_message=messages.append, on_step=stop)
     with pytest.raises(KeyboardInterrupt):
-        train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, watcher=watcher)
+        train(RECIPE, *prepared, tmp_path / "run", SCRATCH, watcher=watcher)
     first = tmp_path / "run/folds/fold-1/weights.safetensors"
     written = first.stat().st_mtime_ns
     messages.clear()
-    run = train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, watcher=Watcher(on_message=messages.append))
+    run = train(RECIPE, *prepared, tmp_path / "run", SCRATCH, watcher=Watcher(on_message=messages.append))
     assert first.stat().st_mtime_ns == written
     assert any("continuing" in message and "fold-2" in message for message in messages)
     assert any("training on all 16" in message for message in messages)
@@ -149,7 +152,7 @@ def test_finished_folds_are_continued_from(prepared, finished, tmp_path):
     (place / "out-of-fold.csv").unlink()
     steps: list[int] = []
     watcher = Watcher(on_step=lambda report: steps.append(report.step))
-    run = train(RECIPE, *prepared, place, from_scratch=True, watcher=watcher)
+    run = train(RECIPE, *prepared, place, SCRATCH, watcher=watcher)
     assert len(steps) == 2 * 4  # two epochs of sixteen clips: nothing but the training of all videos
     assert run.out_of_fold() == finished.out_of_fold()
     assert run.weights_path.read_bytes() == finished.weights_path.read_bytes()
@@ -168,7 +171,7 @@ def test_another_recipe_takes_over_neither_the_run_nor_its_folds(prepared, finis
     before = {path: path.read_bytes() for path in place.rglob("*") if path.is_file()}
     for folder in (finished.folder, place):
         with pytest.raises(RunError, match=words):
-            train(changed, *prepared, folder, from_scratch=True)
+            train(changed, *prepared, folder, SCRATCH)
     assert {path: path.read_bytes() for path in place.rglob("*") if path.is_file()} == before
 
 
@@ -179,7 +182,7 @@ def test_scores_of_other_weights_are_not_believed(prepared, finished, tmp_path):
         if name == "predictions.csv":
             shutil.copy(second, first)
     with pytest.raises(RunError, match="not made by the weights beside it"):
-        train(RECIPE, *prepared, place, from_scratch=True)
+        train(RECIPE, *prepared, place, SCRATCH)
 
 
 def test_scores_that_are_gone_are_not_made_up(prepared, finished, tmp_path):
@@ -189,7 +192,7 @@ def test_scores_that_are_gone_are_not_made_up(prepared, finished, tmp_path):
     environment = json.loads((place / "environment.json").read_text())
     (place / "environment.json").write_text(json.dumps({**environment, "complete": False}))
     with pytest.raises(RunError, match="is missing, on which this run is calibrated"):
-        train(RECIPE, *prepared, place, from_scratch=True)
+        train(RECIPE, *prepared, place, SCRATCH)
 
 
 def test_a_fold_does_not_start_from_random_values_where_weights_are_meant(prepared, tmp_path):
@@ -204,13 +207,13 @@ def test_a_fold_does_not_start_from_random_values_where_weights_are_meant(prepar
 
     watcher = Watcher(on_message=messages.append, on_step=stop)
     with pytest.raises(KeyboardInterrupt):
-        train(recipe, *prepared, tmp_path / "run", weights, watcher=watcher)
+        train(recipe, *prepared, tmp_path / "run", TrainingOptions(weights), watcher=watcher)
     shutil.rmtree(tmp_path / "run/folds/fold-2")  # not begun yet
     with pytest.raises(WeightsError, match="none were given"):
         train(recipe, *prepared, tmp_path / "run")
     with pytest.raises(RunError, match="another encoder weights file"):
-        train(recipe, *prepared, tmp_path / "run", from_scratch=True)
-    run = train(recipe, *prepared, tmp_path / "run", weights)
+        train(recipe, *prepared, tmp_path / "run", SCRATCH)
+    run = train(recipe, *prepared, tmp_path / "run", TrainingOptions(weights))
     hashes = [Run.load(place).environment["encoder_weights_sha256"] for place in (run.folder / "folds").iterdir()]
     assert hashes == [run.environment["encoder_weights_sha256"]] * 2
 
@@ -224,27 +227,28 @@ def test_a_file_under_two_names_is_not_trained_and_scored(prepared, finished, tm
         for entry in manifest.entries
     ]
     with pytest.raises(LeakError, match="file"):
-        train(RECIPE, store, replace(manifest, entries=tuple(entries)), tmp_path / "run", from_scratch=True)
+        train(RECIPE, store, replace(manifest, entries=tuple(entries)), tmp_path / "run", SCRATCH)
     assert not (tmp_path / "run").exists()
 
 
 def test_too_many_folds_are_refused_before_anything_is_written(prepared, tmp_path):
     recipe = replace(RECIPE, data=replace(RECIPE.data, validation_fraction=0.05))
     with pytest.raises(DatasetError, match=r"larger data\.validation_fraction \(is 0\.05\)"):
-        train(recipe, *prepared, tmp_path / "run", from_scratch=True)
+        train(recipe, *prepared, tmp_path / "run", SCRATCH)
     assert not (tmp_path / "run").exists()
     with pytest.raises(DatasetError, match=r"larger data\.validation_fraction"):
-        cross_validate(recipe, *prepared, tmp_path / "cv", folds=2, from_scratch=True)
+        cross_validate(recipe, *prepared, tmp_path / "cv", CrossValidationOptions(2), SCRATCH)
     assert not (tmp_path / "cv").exists()
 
 
 def test_no_epoch_is_chosen_where_nothing_validates(prepared, tmp_path):
     with pytest.raises(ValueError, match="keeps the last epoch"):
-        cross_validate(RECIPE, *prepared, tmp_path / "cv", folds=2, from_scratch=True, select="best")
+        cross_validate(RECIPE, *prepared, tmp_path / "cv", CrossValidationOptions(2, select="best"), SCRATCH)
 
 
 def test_a_cache_changes_nothing(prepared, finished, tmp_path):
-    run = train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, cache=tmp_path / "cache")
+    cached = replace(SCRATCH, cache=CachePlace(tmp_path / "cache"))
+    run = train(RECIPE, *prepared, tmp_path / "run", cached)
     assert run.weights_path.read_bytes() == finished.weights_path.read_bytes()
     assert [row.score for row in run.out_of_fold().rows] == pytest.approx(
         [row.score for row in finished.out_of_fold().rows], abs=1e-5
@@ -254,7 +258,7 @@ def test_a_cache_changes_nothing(prepared, finished, tmp_path):
 def test_a_given_split_keeps_its_other_parts_unseen(prepared, tmp_path):
     _, manifest = prepared
     split = identity_disjoint_split(records(manifest).values(), 0.25, 0.25)
-    run = train(RECIPE, *prepared, tmp_path / "run", from_scratch=True, split=split)
+    run = train(RECIPE, *prepared, tmp_path / "run", SCRATCH, split)
     assert {row.video_id for row in run.out_of_fold().rows} == set(split.train)
     for fold in (1, 2):
         of_fold = Run.load(run.folder / "folds" / f"fold-{fold}").split
@@ -268,7 +272,7 @@ def test_a_given_split_keeps_its_other_parts_unseen(prepared, tmp_path):
 
 def test_cross_validation_holds_people_out_of_the_folds_within_as_well(prepared, tmp_path):
     _, manifest = prepared
-    result = cross_validate(RECIPE, *prepared, tmp_path / "cv", folds=2, from_scratch=True, resamples=50)
+    result = cross_validate(RECIPE, *prepared, tmp_path / "cv", CrossValidationOptions(2, resamples=50), SCRATCH)
     assert result.summary.select == "last"
     for fold in (1, 2):
         folder = tmp_path / f"cv/seed-42/fold-{fold}"
@@ -315,11 +319,11 @@ def test_relations_are_computed_once_a_clip_without_asking(prepared, tmp_path, m
 
     monkeypatch.setattr(VitEncoder, "_relations", counted)
     encoder = EncoderRecipe("vit_miniature", 0, token="relations")
-    run = train(replace(RECIPE, encoder=encoder), *prepared, tmp_path / "run", from_scratch=True)
+    run = train(replace(RECIPE, encoder=encoder), *prepared, tmp_path / "run", SCRATCH)
     assert (run.folder / "cache").is_dir()
     assert sum(seen) == 2 * 16 * FRAMES  # once as they train, in their one view, and once as they are stored
     seen.clear()
     other = replace(RECIPE, encoder=encoder, data=replace(RECIPE.data, views=None))  # a new view in every epoch
-    run = train(other, *prepared, tmp_path / "other", from_scratch=True)
+    run = train(other, *prepared, tmp_path / "other", SCRATCH)
     assert not (run.folder / "cache").exists()
     assert sum(seen) > 2 * 16 * FRAMES

@@ -16,6 +16,7 @@ from stf_mamba.evaluation.runs import Run
 from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.training.items import batches_of_epoch
 from stf_mamba.training.optimisation import parameter_groups, rate_factor
+from stf_mamba.training.parts import TrainingOptions
 from stf_mamba.training.train import train
 from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_store
@@ -174,7 +175,7 @@ def test_more_frames_than_the_clips_have_are_refused_before_anything_is_written(
 def test_crops_of_another_size_are_refused_before_anything_is_written(prepared, tmp_path):
     recipe = replace(RECIPE, encoder=EncoderRecipe("efficientnet_b4_sbi", 0))
     with pytest.raises(UsageError, match=r"takes crops of 380 × 380 px, got \(224, 224\); prepare .* --size 380"):
-        train(recipe, *prepared, tmp_path / "run", from_scratch=True)
+        train(recipe, *prepared, tmp_path / "run", TrainingOptions(from_scratch=True))
     assert not (tmp_path / "run").exists()
 
 

@@ -120,25 +120,25 @@ def study(
             cross=None if cross is None else store.manifest(cross),
             split=None if split is None else load_split(split, [entry.record for entry in manifest.entries]),
         )
-    plan = replace(
-        plan,
-        seeds=drawn,
-        folds=folds,
-        grouping=grouping.value,
-        weights=encoder_weights,
-        stand_ins=stand_ins,
-        from_scratch=from_scratch,
-        protocol=protocol.value,
-        device=device,
-    )
+    with wrong_values_are_wrong_usage():
+        plan = replace(
+            plan,
+            seeds=drawn,
+            folds=folds,
+            grouping=grouping.value,
+            weights=encoder_weights,
+            stand_ins=stand_ins,
+            from_scratch=from_scratch,
+            protocol=protocol.value,
+            device=device,
+        )
     rows = [key for key in keys if key in ROWS]
     measured = [key for key in keys if key not in ROWS]
     consecutive = clips or out / "clips"
     if list_rows:
         _list(plan, keys, consecutive)
         return
-    with wrong_values_are_wrong_usage():
-        prepare_folder(plan)
+    prepare_folder(plan)
     if measured:
         _measure_signals(plan, measured, consecutive)
     done = 0

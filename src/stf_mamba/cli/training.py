@@ -38,6 +38,7 @@ if TYPE_CHECKING:
     from stf_mamba.evaluation.fold_results import Comparison, FoldPredictions, Summary
     from stf_mamba.evaluation.runs import Run
     from stf_mamba.evaluation.statistics.resampling import BootstrapDifference
+    from stf_mamba.training.cache.cached_items import CachePlace
     from stf_mamba.training.costs import CostEstimate
 
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML), such as one of those in recipes/.")]
@@ -65,17 +66,16 @@ def train(
     from stf_mamba.core.distributed import is_main
     from stf_mamba.core.recipe import Recipe
     from stf_mamba.models.weights.sources import local_weights
+    from stf_mamba.training.parts import TrainingOptions
     from stf_mamba.training.train import train as train_recipe
 
     loaded = Recipe.load(recipe)
-    _require_cache(cache, cache_storage)
     found = None if weights is None else local_weights(weights)
+    options = TrainingOptions(found, from_scratch, device, _cache_place(cache, cache_storage))
     store, manifest = open_clips(clips, dataset, settings)
     chosen = None if split is None else load_split(split, [entry.record for entry in manifest.entries])
     with training_progress() as watcher:
-        run = train_recipe(
-            loaded, store, manifest, out, found, from_scratch, chosen, device, watcher, cache, cache_storage.value
-        )
+        run = train_recipe(loaded, store, manifest, out, options, chosen, watcher)
     if is_main():
         typer.echo(
             f"{run.folder}: {_outcome_of(run)}; "
@@ -122,20 +122,31 @@ def crossvalidate(
     from stf_mamba.evaluation.fold_statistics import compare as compare_results
     from stf_mamba.evaluation.plots import plot_cross_validation
     from stf_mamba.models.weights.sources import local_weights
-    from stf_mamba.training.cache.cached_items import CachePlace
-    from stf_mamba.training.crossvalidation import cross_validate
+    from stf_mamba.training.crossvalidation import CrossValidationOptions, cross_validate
+    from stf_mamba.training.parts import TrainingOptions
 
     loaded = Recipe.load(recipe)
-    _require_cache(cache, cache_storage)
+    with wrong_values_are_wrong_usage():
+        options = CrossValidationOptions(
+            folds=folds,
+            seeds=whole_numbers("--seeds", seeds),
+            grouping=grouping.value,
+            select=None if select is None else select.value,
+            threshold=threshold.value,
+        )
+        options.selected_by(loaded)
+    found = None if weights is None else local_weights(weights)
+    training = TrainingOptions(found, from_scratch, device, _cache_place(cache, cache_storage))
     store, manifest = open_clips(clips, dataset, settings)
+    stranger = None if control is None else store.manifest(control)
     other = None if compare is None else CrossValidation.load(compare)  # before hours of training, not after
     if other is not None and other.summary.grouping != grouping.value:
         raise UsageError(
             f"{compare} holds out {other.summary.grouping}, this one {grouping.value}; give the same --grouping"
         )
-    drawn = list(whole_numbers("--seeds", seeds))
+    trainings = options.folds * len(options.seeds)
     with (
-        progress_bar("cross-validating", folds * len(drawn), "trainings") as advance,
+        progress_bar("cross-validating", trainings, "trainings") as advance,
         training_progress() as watcher,
         wrong_values_are_wrong_usage(),
     ):
@@ -143,24 +154,7 @@ def crossvalidate(
         def on_fold(fold: FoldPredictions) -> None:
             advance(1, f"seed {fold.seed}, fold {fold.fold}")
 
-        result = cross_validate(
-            loaded,
-            store,
-            manifest,
-            out,
-            folds=folds,
-            seeds=drawn,
-            encoder_weights=None if weights is None else local_weights(weights),
-            from_scratch=from_scratch,
-            device=device,
-            grouping=grouping.value,
-            select=None if select is None else select.value,
-            threshold=threshold.value,
-            control=None if control is None else store.manifest(control),
-            watcher=watcher,
-            on_fold=on_fold,
-            cache=None if cache is None else CachePlace(cache, cache_storage.value),
-        )
+        result = cross_validate(loaded, store, manifest, out, options, training, stranger, watcher, on_fold)
     save_figure(plot_cross_validation([result]), out / "cross-validation.png")
     if not as_json:
         _print_summary(result.summary)
@@ -234,9 +228,12 @@ def _outcome_of(run: Run) -> str:
     )
 
 
-def _require_cache(cache: Path | None, storage: CacheStorage) -> None:
+def _cache_place(cache: Path | None, storage: CacheStorage) -> CachePlace | None:
+    from stf_mamba.training.cache.cached_items import CachePlace
+
     if cache is None and storage is not CacheStorage.FLOAT32:
         raise UsageError(f"--cache-storage {storage.value} belongs to a cache; give its folder with --cache")
+    return None if cache is None else CachePlace(cache, storage.value)
 
 
 def _print_summary(summary: Summary) -> None:

@@ -107,6 +107,16 @@ def agree(flag: bool, device: torch.device) -> bool:
     return add_up(float(flag), device) > 0
 
 
+def stop_together(asked: bool, device: torch.device) -> None:
+    """Stop every process where any of them was asked to; all of them wait for each other here.
+
+    Raises:
+        KeyboardInterrupt: one was asked.
+    """
+    if agree(asked, device):
+        raise KeyboardInterrupt
+
+
 def broadcast_module(module: nn.Module) -> None:
     """Give every process the main one's parameters and buffers."""
     if world_size() == 1:

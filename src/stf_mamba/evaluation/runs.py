@@ -35,9 +35,20 @@ from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.weights.loading import load_model_weights
 
+RECIPE = "recipe.toml"
+CLIPS = "clips.json"
+SPLIT = "split.json"
+ENVIRONMENT = "environment.json"
+HISTORY = "history.json"
+STATE = "state.pt"
+WEIGHTS = "weights.safetensors"
+CALIBRATION = "calibration.json"
+CURVES = "curves.png"
 OUT_OF_FOLD = "out-of-fold.csv"
 FOLDS = "folds"
 CACHE = "cache"
+
+BEGUN = (RECIPE, CLIPS, SPLIT, ENVIRONMENT)  # what a run writes before it trains
 
 
 @dataclass(frozen=True)
@@ -64,25 +75,21 @@ class Run:
             ('v8', True)
         """
         path = Path(folder)
-        missing = [
-            name
-            for name in ("recipe.toml", "clips.json", "split.json", "environment.json")
-            if not (path / name).is_file()
-        ]
+        missing = [name for name in BEGUN if not (path / name).is_file()]
         if missing:
             raise RunError(f"{path} is no training run: {', '.join(missing)} missing; make one with: stf train")
         try:
-            settings = ClipSettings.from_json(json.loads((path / "clips.json").read_text(encoding="utf-8")))
-            environment = json.loads((path / "environment.json").read_text(encoding="utf-8"))
+            settings = ClipSettings.from_json(json.loads((path / CLIPS).read_text(encoding="utf-8")))
+            environment = json.loads((path / ENVIRONMENT).read_text(encoding="utf-8"))
         except ValueError as error:
             raise RunError(f"{path} cannot be read: {error}; it was damaged or written by another version") from error
-        recipe = Recipe.load(path / "recipe.toml")
-        return cls(path, recipe, settings, Split.load(path / "split.json"), environment)
+        recipe = Recipe.load(path / RECIPE)
+        return cls(path, recipe, settings, Split.load(path / SPLIT), environment)
 
     @property
     def weights_path(self) -> Path:
         """Where the kept epoch's weights lie."""
-        return self.folder / "weights.safetensors"
+        return self.folder / WEIGHTS
 
     def out_of_fold(self) -> Predictions | None:
         """The out-of-fold scores of the training videos, or ``None`` for a run with a validation part.
@@ -129,7 +136,7 @@ class Run:
 
     def history(self) -> list[dict[str, Any]]:
         """One entry an epoch, oldest first; empty before the first epoch is complete."""
-        path = self.folder / "history.json"
+        path = self.folder / HISTORY
         if not path.is_file():
             return []
         entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
@@ -141,7 +148,7 @@ class Run:
         Raises:
             RunError: the file is damaged.
         """
-        path = self.folder / "calibration.json"
+        path = self.folder / CALIBRATION
         if not path.is_file():
             return None
         try:

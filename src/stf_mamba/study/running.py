@@ -14,6 +14,7 @@ from pathlib import Path
 
 from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
+from stf_mamba.core.checks import require_between, require_seeds
 from stf_mamba.core.environment import choose_device, versions
 from stf_mamba.core.errors import RecipeError, RunError, UsageError, WeightsError
 from stf_mamba.core.files import sha256_of, write_text_atomically
@@ -34,7 +35,8 @@ from stf_mamba.study.budgets import Budget, block_count, planned_recipe
 from stf_mamba.study.results import Design, Measured, ProtocolName, RowResult, Study, StudySettings
 from stf_mamba.study.rows import ROWS, StudyRow
 from stf_mamba.training.cache.cached_items import CachePlace
-from stf_mamba.training.crossvalidation import cross_validate
+from stf_mamba.training.crossvalidation import CrossValidationOptions, cross_validate
+from stf_mamba.training.parts import TrainingOptions
 from stf_mamba.training.train import train
 from stf_mamba.training.watcher import Watcher
 
@@ -57,6 +59,10 @@ class StudyPlan:
         weights: files of pretrained encoders, by encoder name.
         from_scratch: start encoders that are meant to be pretrained from random values where no file is given.
         generated: the footage was drawn by a program.
+
+    Raises:
+        ValueError: no seeds, or one twice; or folds in the report's way, which had one split, or with a second data
+            set, which they never score.
     """
 
     out: Path
@@ -74,6 +80,18 @@ class StudyPlan:
     protocol: ProtocolName = "right"
     device: str = "auto"
     generated: bool = False
+
+    def __post_init__(self) -> None:
+        require_seeds(self.seeds)
+        if self.folds is None:
+            return
+        require_between("folds", self.folds, 2)
+        if self.protocol == "report":
+            raise ValueError(f"folds are {self.folds} in the report's way, which has one split; expected no folds")
+        if self.cross is not None:
+            raise ValueError(
+                f"with folds the second data set {self.cross.name} is never scored; expected none, or no folds"
+            )
 
     @property
     def design(self) -> Design:
@@ -101,13 +119,10 @@ def run_study(
         on_row: called with each row's key and what came of it: ``finished``, ``found finished``, or why it was not run.
 
     Raises:
-        ValueError: no seeds, or one twice; folds in the report's way, which had one split.
         RunError: ``plan.out`` holds a study of other settings.
         StfError: data that cannot be trained on, as ``train`` and ``cross_validate``.
         KeyboardInterrupt: after the running training saved its state.
     """
-    if not plan.seeds or len(set(plan.seeds)) < len(plan.seeds):
-        raise ValueError(f"seeds are {list(plan.seeds)}, expected at least one and each once")
     prepare_folder(plan)
     for key in keys:
         on_row(key, _run_row(plan, ROWS[key], watcher or Watcher()))
@@ -214,19 +229,8 @@ def _by_split(
     split = plan.split or drawn_split(plan)
     for seed in plan.seeds:
         one = replace(recipe, seed=seed)
-        run = train(
-            one,
-            plan.store,
-            plan.manifest,
-            place / f"seed-{seed}",
-            plan.weights.get(recipe.encoder.name),
-            plan.from_scratch,
-            split,
-            plan.device,
-            watcher,
-            _cache(plan, recipe),
-        )
-        runs.append(run)
+        folder = place / f"seed-{seed}"
+        runs.append(train(one, plan.store, plan.manifest, folder, _training(plan, recipe), split, watcher))
     part: Part = "test" if split.test else "validation"
     in_domain = _measured(plan, row, runs, plan.manifest, part, place, "in-domain")
     cross = None if plan.cross is None else _measured(plan, row, runs, plan.cross, "all", place, "cross")
@@ -277,20 +281,15 @@ def _by_folds(
     plan: StudyPlan, recipe: Recipe, place: Path, watcher: Watcher
 ) -> tuple[list[tuple[int, int | None, Run]], Measured]:
     assert plan.folds is not None
-    cache = _cache(plan, recipe)
+    options = CrossValidationOptions(plan.folds, plan.seeds, plan.grouping)
     result = cross_validate(
         recipe,
         plan.store,
         plan.manifest,
         place / "folds",
-        folds=plan.folds,
-        seeds=plan.seeds,
-        encoder_weights=plan.weights.get(recipe.encoder.name),
-        from_scratch=plan.from_scratch,
-        device=plan.device,
-        grouping=plan.grouping,
+        options=options,
+        training=_training(plan, recipe),
         watcher=watcher,
-        cache=None if cache is None else CachePlace(cache),
     )
     result.save(place)
     for seed, predictions in zip(plan.seeds, result.scores, strict=True):
@@ -314,8 +313,10 @@ def is_cached(recipe: Recipe) -> bool:
     return encoder.trainable_blocks < blocks and recipe.versions is not None
 
 
-def _cache(plan: StudyPlan, recipe: Recipe) -> Path | None:
-    return plan.out / "cache" if is_cached(recipe) else None
+def _training(plan: StudyPlan, recipe: Recipe) -> TrainingOptions:
+    """How the study trains a recipe; all rows share one cache."""
+    cache = CachePlace(plan.out / "cache") if is_cached(recipe) else None
+    return TrainingOptions(plan.weights.get(recipe.encoder.name), plan.from_scratch, plan.device, cache)
 
 
 def _initial_weights(plan: StudyPlan, encoder: str) -> str:
@@ -327,15 +328,8 @@ def prepare_folder(plan: StudyPlan) -> None:
     """Write the settings of a new study, or check that an old one has the same.
 
     Raises:
-        ValueError: folds in the report's way, which had one split, or with a second data set.
         RunError: the folder holds a study of other settings.
     """
-    if plan.protocol == "report" and plan.folds is not None:
-        raise ValueError(f"folds are {plan.folds} in the report's way, which has one split; expected no folds")
-    if plan.cross is not None and plan.folds is not None:
-        raise ValueError(
-            f"with folds the second data set {plan.cross.name} is never scored; expected none, or no folds"
-        )
     labelled = sorted(
         [entry.record.video_id, entry.record.label, entry.sha256] for entry in plan.manifest.entries if entry.clips
     )

@@ -22,10 +22,11 @@ import os
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, fields, replace
 from pathlib import Path
-from typing import Literal, Self
+from typing import Literal, Self, get_args
 
 from stf_mamba.clips.records import Manifest, ManifestEntry
 from stf_mamba.clips.store import ClipStore
+from stf_mamba.core.checks import require_between, require_one_of, require_seeds
 from stf_mamba.core.environment import choose_device
 from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few
 from stf_mamba.core.files import sha256_of
@@ -36,15 +37,18 @@ from stf_mamba.evaluation.fold_results import CrossValidation, FoldPredictions, 
 from stf_mamba.evaluation.fold_statistics import summarise
 from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.evaluation.protocol import NOTHING_SELECTED, Part, entries_of_part, protocol_stamp
-from stf_mamba.evaluation.runs import FOLDS, Run
+from stf_mamba.evaluation.runs import ENVIRONMENT, FOLDS, STATE, WEIGHTS, Run
 from stf_mamba.evaluation.statistics.resampling import RESAMPLES
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.weights.loading import load_model_weights, save_state_dict
-from stf_mamba.training.cache.cached_items import CachePlace, default_cache, tokens_to_score
+from stf_mamba.training.cache.cached_items import default_cache, tokens_to_score
 from stf_mamba.training.fold_plan import PlannedFold, folds_of_training, labelled, plan_folds
-from stf_mamba.training.run_folder import read_state
+from stf_mamba.training.parts import TrainingOptions
+from stf_mamba.training.run_folder import has_state, read_state
 from stf_mamba.training.train import train
 from stf_mamba.training.watcher import Watcher
+
+VALIDATION, PREDICTIONS, LAST_WEIGHTS = "validation.csv", "predictions.csv", "last.safetensors"
 
 Select = Literal["best", "last"]
 
@@ -84,30 +88,11 @@ class CrossValidationSettings(JsonRecord):
             raise RunError(f"cannot read {path}: {str(error).splitlines()[0]}; choose another --out") from error
 
 
-def cross_validate(
-    recipe: Recipe,
-    store: ClipStore,
-    manifest: Manifest,
-    out: str | os.PathLike[str],
-    folds: int = 4,
-    seeds: Sequence[int] = (42,),
-    encoder_weights: str | os.PathLike[str] | None = None,
-    from_scratch: bool = False,
-    device: str = "auto",
-    grouping: Grouping = "components",
-    select: Select | None = None,
-    threshold: ThresholdRule = "specificity",
-    control: Manifest | None = None,
-    watcher: Watcher | None = None,
-    on_fold: Reporter = lambda fold: None,
-    resamples: int = RESAMPLES,
-    cache: CachePlace | None = None,
-) -> CrossValidation:
-    """Train and score every fold with every seed, or what is missing of it; then the figures of all.
+@dataclass(frozen=True)
+class CrossValidationOptions:
+    """What is left open of a cross-validation beside the recipe and how it is trained (``TrainingOptions``).
 
-    Args:
-        store, manifest: prepared clips and the data set whose videos they are; unlabelled videos are left out.
-        out: folder of the cross-validation. The same call continues what was interrupted.
+    Attributes:
         folds: drawn by the recipe's own seed, so that recipes with the same one can be compared fold by fold.
         seeds: of the trainings; each has an inner validation part of its own, of ``data.validation_fraction``.
         grouping: ``components`` never cuts linked people apart and resamples components for the intervals; ``people``
@@ -117,128 +102,168 @@ def cross_validate(
             last one, and its out-of-fold scores take the place of the inner validation videos. ``None`` is ``last`` for
             such a recipe and ``best`` for others.
         threshold: how the flagging threshold is chosen on the inner validation videos (``choose_threshold``).
+        resamples: of groups of people, for the intervals.
+
+    Raises:
+        ValueError: fewer than two folds; no seeds, or one twice; or a name that does not exist.
+    """
+
+    folds: int = 4
+    seeds: tuple[int, ...] = (42,)
+    grouping: Grouping = "components"
+    select: Select | None = None
+    threshold: ThresholdRule = "specificity"
+    resamples: int = RESAMPLES
+
+    def __post_init__(self) -> None:
+        require_between("folds", self.folds, 2)
+        require_seeds(self.seeds)
+        require_one_of("grouping", self.grouping, get_args(Grouping))
+        require_one_of("select", self.select, (None, *get_args(Select)))
+        require_one_of("threshold", self.threshold, get_args(ThresholdRule))
+        require_between("resamples", self.resamples, 1)
+
+    def selected_by(self, recipe: Recipe) -> Select:
+        """Which epoch of a recipe's trainings is scored.
+
+        Raises:
+            ValueError: ``best`` for a recipe that keeps the last epoch.
+        """
+        by_folds = recipe.data.validation == "folds"
+        if by_folds and self.select == "best":
+            raise ValueError('select is "best", and the recipe\'s validation is by folds, which keeps the last epoch')
+        return self.select or ("last" if by_folds else "best")
+
+
+def cross_validate(
+    recipe: Recipe,
+    store: ClipStore,
+    manifest: Manifest,
+    out: str | os.PathLike[str],
+    options: CrossValidationOptions | None = None,
+    training: TrainingOptions | None = None,
+    control: Manifest | None = None,
+    watcher: Watcher | None = None,
+    on_fold: Reporter = lambda fold: None,
+) -> CrossValidation:
+    """Train and score every fold with every seed, or what is missing of it; then the figures of all.
+
+    Args:
+        store, manifest: prepared clips and the data set whose videos they are; unlabelled videos are left out.
+        out: folder of the cross-validation. The same call continues what was interrupted.
+        options, training: what the recipe leaves open; ``None`` for the options' own defaults. A cache is shared by the
+            folds of a seed, and by all seeds where training shows clips as they are stored.
         control: real videos of other people, with clips in the same store, for a false-positive rate.
         watcher: follows each training; its messages say which one begins.
         on_fold: called with each fold's predictions as they are there, those of an earlier call included.
-        cache: where the output of the encoder's frozen blocks is kept, shared by the folds of a seed, and by all seeds
-            where training shows clips as they are stored. ``None`` computes it anew each time, except for relations
-            (``default_cache``). A recipe that augments needs ``data.views`` for it.
 
     Returns:
         The result, which was also saved in ``out``.
 
     Raises:
-        ValueError: no seeds, or one twice; or ``best`` for a recipe that keeps the last epoch.
+        ValueError: the options ask for the best epoch of a recipe that keeps the last one.
         DatasetError: a fold or its inner validation would lack real or fake videos, or the control holds fakes.
         LeakError: two parts share a file, or the control shows people of the data set.
         RunError: ``out`` holds something else.
         WeightsError, UsageError: as ``train``.
         KeyboardInterrupt: after the running training saved its state.
     """
-    by_folds = recipe.data.validation == "folds"
-    if by_folds and select == "best":
-        raise ValueError('select is "best", and the recipe\'s validation is by folds, which keeps the last epoch')
-    select = select or ("last" if by_folds else "best")
-    fraction = None if by_folds else recipe.data.validation_fraction
-    plan = plan_folds(manifest, folds, seeds, fraction, recipe.seed, grouping)
-    for planned in plan if by_folds else ():  # now rather than after hours
-        folds_of_training(manifest, planned.split.train, replace(recipe, seed=planned.seed))
+    options, training = options or CrossValidationOptions(), training or TrainingOptions()
+    options = replace(options, select=options.selected_by(recipe))
+    training = replace(training, cache=training.cache or default_cache(recipe, Path(out)))
+    plan = _plan(recipe, manifest, options)
     if control is not None:
         _require_strangers(control, manifest)
-    cache = cache or default_cache(recipe, Path(out))
-    job = _Job(
-        recipe, store, manifest, Path(out), encoder_weights, from_scratch, device, select, control, watcher, cache
-    )
-    _open(job, folds, grouping)
+    job = _Job(recipe, store, manifest, Path(out), options, training, control, watcher or Watcher())
+    _open(job)
     done = []
     for planned in plan:
-        done.append(_predictions_of(job, planned, folds))
+        done.append(_predictions_of(job, planned))
         on_fold(done[-1])
     missing = [entry.record.video_id for entry in labelled(manifest) if not entry.clips]
-    result = summarise(recipe.name, manifest.name, select, done, threshold, grouping, missing, resamples)
+    rule, grouping, select = options.threshold, options.grouping, job.select
+    result = summarise(recipe.name, manifest.name, select, done, rule, grouping, missing, options.resamples)
     result.save(job.out)
     return result
 
 
 @dataclass(frozen=True)
 class _Job:
-    """What every fold has in common."""
+    """What every fold has in common; the options say which epoch is scored."""
 
     recipe: Recipe
     store: ClipStore
     manifest: Manifest
     out: Path
-    encoder_weights: str | os.PathLike[str] | None
-    from_scratch: bool
-    device: str
-    select: Select
+    options: CrossValidationOptions
+    training: TrainingOptions
     control: Manifest | None
-    watcher: Watcher | None
-    cache: CachePlace | None
+    watcher: Watcher
+
+    @property
+    def select(self) -> Select:
+        assert self.options.select is not None
+        return self.options.select
 
 
-def _predictions_of(job: _Job, planned: PlannedFold, folds: int) -> FoldPredictions:
+def _plan(recipe: Recipe, manifest: Manifest, options: CrossValidationOptions) -> list[PlannedFold]:
+    """The trainings; what would refuse one of them within its own folds does so now rather than after hours."""
+    by_folds = recipe.data.validation == "folds"
+    fraction = None if by_folds else recipe.data.validation_fraction
+    plan = plan_folds(manifest, options.folds, options.seeds, fraction, recipe.seed, options.grouping)
+    for planned in plan if by_folds else ():
+        folds_of_training(manifest, planned.split.train, replace(recipe, seed=planned.seed))
+    return plan
+
+
+def _predictions_of(job: _Job, planned: PlannedFold) -> FoldPredictions:
     """One fold's predictions: read where they are complete, otherwise made, after training what is not trained."""
     folder = job.out / planned.folder
-    wanted: dict[str, tuple[Manifest, Part]] = {"validation.csv": (job.manifest, "validation")}
+    wanted: dict[str, tuple[Manifest, Part]] = {VALIDATION: (job.manifest, "validation")}
     if job.control is not None:
         wanted[f"control-{job.control.name}.csv"] = (job.control, "all")
-    wanted["predictions.csv"] = (job.manifest, "test")  # last, because it makes the fold look finished
+    wanted[PREDICTIONS] = (job.manifest, "test")  # last, because it makes the fold look finished
     missing = [name for name in wanted if not (folder / name).is_file()]
     if missing:
-        run = _trained(job, planned, folds)
-        if "validation.csv" in missing and (out_of_fold := run.out_of_fold()) is not None:
-            out_of_fold.save(folder / "validation.csv")
-            missing.remove("validation.csv")
-        model, device = _model(job, run, folder), choose_device(job.device)
-        tokens_of = tokens_to_score(job.cache, model, run.recipe, job.store)
+        run = _trained(job, planned)
+        if VALIDATION in missing and (out_of_fold := run.out_of_fold()) is not None:
+            out_of_fold.save(folder / VALIDATION)
+            missing.remove(VALIDATION)
+        model, device = _model(job, run, folder), choose_device(job.training.device)
+        tokens_of = tokens_to_score(job.training.cache, model, run.recipe, job.store)
         frames = run.recipe.data.frames
         for name in missing:
             manifest, part = wanted[name]
             entries = entries_of_part(run, manifest, part)
             stamp = {
                 **protocol_stamp(run, job.store, manifest, part, len(entries)),
-                **_origin(job, run, planned, folds),
+                **_origin(job, run, planned),
             }
             predictions = predict(model, job.store, entries, frames, device, None, stamp, tokens_of=tokens_of)
             predictions.save(folder / name)
     read = {name: Predictions.load(folder / name) for name in wanted}
-    epoch = int(read["predictions.csv"].stamp["epoch"])
+    epoch = int(read[PREDICTIONS].stamp["epoch"])
     control = read[f"control-{job.control.name}.csv"] if job.control is not None else None
     if job.control is not None and control is not None:
         _require_same_videos(folder / f"control-{job.control.name}.csv", control, job.control.entries)
-    return FoldPredictions(
-        planned.seed, planned.number, epoch, read["validation.csv"], read["predictions.csv"], control
-    )
+    return FoldPredictions(planned.seed, planned.number, epoch, read[VALIDATION], read[PREDICTIONS], control)
 
 
-def _trained(job: _Job, planned: PlannedFold, folds: int) -> Run:
+def _trained(job: _Job, planned: PlannedFold) -> Run:
     """The fold's complete run. What only resuming needs is removed from it."""
     folder = job.out / planned.folder
     place = folder / "run"
-    if (place / "environment.json").is_file() and (run := Run.load(place)).is_complete and not _resumable(run):
+    if (place / ENVIRONMENT).is_file() and (run := Run.load(place)).is_complete and not _resumable(run):
         return run
-    if job.watcher is not None:
-        job.watcher.on_message(f"seed {planned.seed}, fold {planned.number} of {folds}: {place}")
+    job.watcher.on_message(f"seed {planned.seed}, fold {planned.number} of {job.options.folds}: {place}")
     recipe = replace(job.recipe, seed=planned.seed)
-    run = train(
-        recipe,
-        job.store,
-        job.manifest,
-        place,
-        job.encoder_weights,
-        job.from_scratch,
-        planned.split,
-        job.device,
-        job.watcher,
-        *(() if job.cache is None else job.cache),
-    )
+    run = train(recipe, job.store, job.manifest, place, job.training, planned.split, job.watcher)
     state = read_state(place)
     assert state is not None
     if _keeps_another_epoch(job):
-        save_state_dict(state["model"], folder / "last.safetensors")
-    (place / "state.pt").unlink()
-    for weights in (place / FOLDS).glob("*/weights.safetensors"):  # their scores are kept
+        save_state_dict(state["model"], folder / LAST_WEIGHTS)
+    (place / STATE).unlink()
+    for weights in (place / FOLDS).glob(f"*/{WEIGHTS}"):  # their scores are kept
         weights.unlink()
     return run
 
@@ -249,32 +274,33 @@ def _keeps_another_epoch(job: _Job) -> bool:
 
 
 def _resumable(run: Run) -> bool:
-    return (run.folder / "state.pt").is_file()
+    return has_state(run.folder)
 
 
 def _model(job: _Job, run: Run, folder: Path) -> ClipDetector:
-    device = choose_device(job.device)
+    device = choose_device(job.training.device)
     if not _keeps_another_epoch(job):
         return run.model(device)
     model = build_detector(run.recipe)
-    load_model_weights(model, folder / "last.safetensors")
+    load_model_weights(model, folder / LAST_WEIGHTS)
     return model.to(device).eval()
 
 
-def _origin(job: _Job, run: Run, planned: PlannedFold, folds: int) -> dict[str, str]:
+def _origin(job: _Job, run: Run, planned: PlannedFold) -> dict[str, str]:
     """What the stamp says of the weights and the fold."""
-    stamp = {"fold": f"{planned.number} of {folds}"}
+    stamp = {"fold": f"{planned.number} of {job.options.folds}"}
     if job.select == "best":
         best = [entry["epoch"] for entry in run.history() if entry["best"]][-1]
         return {**stamp, "epoch": str(best + 1), "selected_on": "inner validation part of the training folds"}
     stamp |= {"epoch": str(run.recipe.epochs), "selected_on": NOTHING_SELECTED}
     if _keeps_another_epoch(job):
-        stamp["weights_sha256"] = sha256_of(job.out / planned.folder / "last.safetensors")
+        stamp["weights_sha256"] = sha256_of(job.out / planned.folder / LAST_WEIGHTS)
     return stamp
 
 
-def _open(job: _Job, folds: int, grouping: Grouping) -> None:
+def _open(job: _Job) -> None:
     """Write the settings of a new folder, or check that an old one has the same."""
+    weights = job.training.encoder_weights
     listed = [
         [entry.record.video_id, entry.record.label, sorted(entry.record.identities), entry.sha256]
         for entry in labelled(job.manifest)
@@ -285,11 +311,11 @@ def _open(job: _Job, folds: int, grouping: Grouping) -> None:
         dataset=job.manifest.name,
         videos_sha256=hashlib.sha256(json.dumps(sorted(listed)).encode()).hexdigest(),
         clip_settings=job.store.settings.key,
-        grouping=grouping,
-        folds=folds,
+        grouping=job.options.grouping,
+        folds=job.options.folds,
         select=job.select,
-        encoder_weights_sha256=None if job.encoder_weights is None else sha256_of(job.encoder_weights),
-        token_storage="float32" if job.cache is None else job.cache.storage,
+        encoder_weights_sha256=None if weights is None else sha256_of(weights),
+        token_storage=job.training.token_storage,
     )
     path = job.out / "settings.json"
     if path.is_file():

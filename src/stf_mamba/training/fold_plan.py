@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stf_mamba.clips.records import Manifest, ManifestEntry
+from stf_mamba.core.checks import require_seeds
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import Recipe, folds_of_about
 from stf_mamba.core.records import VideoRecord
@@ -49,8 +50,7 @@ def plan_folds(
         DatasetError: a fold or an inner validation part would lack real or fake videos.
         LeakError: two parts share a file.
     """
-    if not seeds or len(set(seeds)) < len(seeds):
-        raise ValueError(f"seeds are {list(seeds)}, expected at least one and each once")
+    require_seeds(seeds)
     records = [entry.record for entry in labelled(manifest) if entry.clips]
     files = manifest.sha256_by_id
     held_out = (grouped_folds if grouping == "components" else people_folds)(records, folds, fold_seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import torch
@@ -117,6 +118,31 @@ class PhaseOptimiser:
             standardised = (output.log_variance.float() - head.centre) / head.scale
             losses = losses + margin_hinge(standardised, labels, self.settings.margin)
         return self.class_weights[labels] * losses
+
+
+@dataclass(frozen=True)
+class RunningPhase:
+    """A phase of a recipe while it trains.
+
+    Attributes:
+        number: from 0.
+        first_epoch: of the training, from 0.
+    """
+
+    number: int
+    recipe: PhaseRecipe
+    first_epoch: int
+    optimiser: PhaseOptimiser
+
+
+def begin_phase(
+    model: ClipDetector, recipe: Recipe, epoch: int, class_weights: Tensor, device: torch.device, from_tokens: bool
+) -> RunningPhase:
+    """The phase that an epoch belongs to, with a fresh optimiser; from now on the model trains as the phase says."""
+    number, phase, first_epoch = phase_of(recipe, epoch)
+    precision = autocast_dtype(device, recipe.optimiser.precision)
+    optimiser = PhaseOptimiser(model, recipe, phase, class_weights, device, precision, from_tokens)
+    return RunningPhase(number, phase, first_epoch, optimiser)
 
 
 def parameter_groups(model: ClipDetector, phase: PhaseRecipe, weight_decay: float) -> list[dict[str, Any]]:

@@ -22,11 +22,13 @@ from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.evaluate import predict
 from stf_mamba.evaluation.predictions import Prediction, Predictions
 from stf_mamba.evaluation.protocol import entries_of_part, protocol_stamp
-from stf_mamba.evaluation.runs import FOLDS, OUT_OF_FOLD, Run
+from stf_mamba.evaluation.runs import FOLDS, OUT_OF_FOLD, STATE, Run
 from stf_mamba.training.cache.cached_items import tokens_to_score
-from stf_mamba.training.loop import TrainingJob, TrainingLoop
+from stf_mamba.training.loop import run_training
+from stf_mamba.training.parts import TrainingJob
 from stf_mamba.training.requirements import require_weights
 
+PREDICTIONS = "predictions.csv"
 OF_A_FOLD = ("part", "videos", "split", "split_sha256", "weights_sha256")  # what a stamp says of one fold alone
 
 
@@ -49,7 +51,7 @@ def out_of_fold_scores(job: TrainingJob, splits: Sequence[Split], run: Run) -> P
     for number, split in enumerate(splits, start=1):
         job.watcher.on_training(number, len(splits) + 1)
         folder = run.folder / FOLDS / f"fold-{number}"
-        if not (folder / "predictions.csv").is_file():
+        if not (folder / PREDICTIONS).is_file():
             job.watcher.on_message(f"fold {number} of {len(splits)}: training without its {len(split.test)} videos")
         found = _scored(job, _trained(job, folder, split))
         rows.update({row.video_id: row for row in found.rows})
@@ -72,9 +74,9 @@ def _trained(job: TrainingJob, folder: Path, split: Split) -> Run:
     Raises:
         WeightsError: it would start without the encoder's weights.
     """
-    require_weights(job.recipe, folder, job.encoder_weights, job.from_scratch)
+    require_weights(job.recipe, folder, job.options.encoder_weights, job.options.from_scratch)
     model, run = job.open(folder, split)
-    return run if run.is_complete else TrainingLoop(job, run, model).run_to_end()
+    return run if run.is_complete else run_training(job, run, model)
 
 
 def _scored(job: TrainingJob, run: Run) -> Predictions:
@@ -83,20 +85,20 @@ def _scored(job: TrainingJob, run: Run) -> Predictions:
     Raises:
         RunError: scores of other weights lie there.
     """
-    path = run.folder / "predictions.csv"
+    path = run.folder / PREDICTIONS
     if path.is_file():
         found = Predictions.load(path)
         if found.stamp.get("weights_sha256") != run.weights_sha256():
             raise RunError(f"{path} was not made by the weights beside it; remove it and run the same command again")
         return found
     model = run.model(job.device)
-    tokens_of = tokens_to_score(job.cache, model, job.recipe, job.store)
+    tokens_of = tokens_to_score(job.options.cache, model, job.recipe, job.store)
     entries = entries_of_part(run, job.manifest, "test")
     stamp = protocol_stamp(run, job.store, job.manifest, "test", len(entries))
     frames = job.recipe.data.frames
     predictions = predict(model, job.store, entries, frames, job.device, None, stamp, tokens_of=tokens_of)
     if distributed.is_main():
         predictions.save(path)
-        (run.folder / "state.pt").unlink(missing_ok=True)  # what only continuing needs
+        (run.folder / STATE).unlink(missing_ok=True)  # what only continuing needs
     distributed.wait_for_all()
     return predictions

@@ -7,7 +7,7 @@ import json
 import os
 import pickle
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -24,27 +24,48 @@ from stf_mamba.core.plotting import save_figure
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.calibration import Calibration
-from stf_mamba.evaluation.runs import CACHE, FOLDS, OUT_OF_FOLD, Run
+from stf_mamba.evaluation.runs import (
+    BEGUN,
+    CACHE,
+    CALIBRATION,
+    CLIPS,
+    CURVES,
+    ENVIRONMENT,
+    FOLDS,
+    HISTORY,
+    OUT_OF_FOLD,
+    RECIPE,
+    SPLIT,
+    STATE,
+    WEIGHTS,
+    Run,
+)
 from stf_mamba.models.weights.loading import save_state_dict
 from stf_mamba.training.curves import plot_history
 
 
-def open_folder(
-    folder: Path,
-    recipe: Recipe,
-    store: ClipStore,
-    manifest: Manifest,
-    split: Split,
-    encoder_weights: str | os.PathLike[str] | None,
-    device: torch.device,
-    parameters: tuple[int, int],
-    token_storage: str = "float32",
-) -> Run:
+@dataclass(frozen=True)
+class Beginning:
+    """What a run begins with. One that continues must have begun with the same.
+
+    Attributes:
+        encoder_weights: file of the pretrained encoder, if one was given.
+        token_storage: type of the frozen blocks' tokens that train; float32 without a cache.
+    """
+
+    recipe: Recipe
+    store: ClipStore
+    manifest: Manifest
+    split: Split
+    encoder_weights: str | os.PathLike[str] | None = None
+    token_storage: str = "float32"
+
+
+def open_folder(folder: Path, beginning: Beginning, device: torch.device, parameters: tuple[int, int]) -> Run:
     """The run of a folder: read back where it was started before, written where it is new.
 
     Args:
         parameters: how many the model has, and how many train.
-        token_storage: type of the frozen blocks' tokens that train; float32 without a cache.
 
     Raises:
         RunError: the folder holds something else, or a run of another recipe, split or clips.
@@ -52,21 +73,20 @@ def open_folder(
     """
     if _is_begun(folder):
         run = Run.load(folder)
-        _require_same(run, recipe, store, manifest, split, encoder_weights, token_storage)
+        _require_same(run, beginning)
         if distributed.is_main():
             remove_leftovers(folder)
         return run
     if distributed.is_main() and folder.exists():
         _require_free(folder)
-    environment = _environment(store, manifest, split, encoder_weights, device, parameters)
-    environment["token_storage"] = token_storage
-    run = Run(folder, recipe, store.settings, split, environment)
+    recipe, settings, split = beginning.recipe, beginning.store.settings, beginning.split
+    run = Run(folder, recipe, settings, split, _environment(beginning, device, parameters))
     if distributed.is_main():
         try:
             folder.mkdir(parents=True, exist_ok=True)
-            recipe.save(folder / "recipe.toml")
-            store.settings.save(folder / "clips.json")
-            split.save(folder / "split.json")
+            recipe.save(folder / RECIPE)
+            settings.save(folder / CLIPS)
+            split.save(folder / SPLIT)
             _write_environment(run)
         except OSError as error:
             raise RunError(f"cannot write the run folder {folder}: {error}; choose another --out") from error
@@ -75,7 +95,7 @@ def open_folder(
 
 def has_state(folder: Path) -> bool:
     """Whether a run in this folder came so far that it can be continued."""
-    return (folder / "state.pt").exists()
+    return (folder / STATE).exists()
 
 
 def _is_begun(folder: Path) -> bool:
@@ -83,13 +103,13 @@ def _is_begun(folder: Path) -> bool:
     complete run, from which what only continuing needs may have been removed since."""
     if has_state(folder) or is_complete(folder):
         return True
-    return (folder / "environment.json").is_file() and ((folder / FOLDS).is_dir() or (folder / OUT_OF_FOLD).is_file())
+    return (folder / ENVIRONMENT).is_file() and ((folder / FOLDS).is_dir() or (folder / OUT_OF_FOLD).is_file())
 
 
 def is_complete(folder: Path) -> bool:
     """Whether a run came to its end in this folder."""
     try:
-        environment = json.loads((folder / "environment.json").read_text(encoding="utf-8"))
+        environment = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return False
     return isinstance(environment, dict) and environment.get("complete") is True
@@ -101,7 +121,7 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     Raises:
         RunError: the file is damaged.
     """
-    path = folder / "state.pt"
+    path = folder / STATE
     if not path.exists():
         return None
     try:
@@ -121,7 +141,7 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
     content = io.BytesIO()  # torch.save reports a full disk as a corrupted archive, a plain write says what it is
     torch.save(state, content)
     try:
-        write_bytes_atomically(folder / "state.pt", content.getbuffer())
+        write_bytes_atomically(folder / STATE, content.getbuffer())
     except OSError as error:
         raise _write_error(error, folder) from error
 
@@ -133,7 +153,7 @@ def write_weights(folder: Path, state: dict[str, Tensor]) -> None:
         RunError: the disk is full or the folder cannot be written.
     """
     try:
-        save_state_dict(state, folder / "weights.safetensors")
+        save_state_dict(state, folder / WEIGHTS)
     except OSError as error:
         raise _write_error(error, folder) from error
 
@@ -145,7 +165,7 @@ def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
         RunError: the disk is full or the folder cannot be written.
     """
     try:
-        write_text_atomically(folder / "history.json", json.dumps(list(history), indent=1) + "\n")
+        write_text_atomically(folder / HISTORY, json.dumps(list(history), indent=1) + "\n")
     except OSError as error:
         raise _write_error(error, folder) from error
 
@@ -155,8 +175,8 @@ def finish_folder(run: Run, calibration: Calibration | None, history: Sequence[d
     run = replace(run, environment={**run.environment, "complete": True})
     if distributed.is_main():
         if calibration is not None:
-            calibration.save(run.folder / "calibration.json")
-        save_figure(plot_history(history, run.recipe.name), run.folder / "curves.png")
+            calibration.save(run.folder / CALIBRATION)
+        save_figure(plot_history(history, run.recipe.name), run.folder / CURVES)
         _write_environment(run)
     return run
 
@@ -171,29 +191,23 @@ def _write_error(error: OSError, folder: Path) -> RunError:
 def _require_free(folder: Path) -> None:
     """A folder without a state may hold what a run writes before its first one, and nothing of anybody else's."""
     remove_leftovers(folder)
-    of_a_run = {"recipe.toml", "clips.json", "split.json", "environment.json", "history.json", CACHE}
+    of_a_run = {*BEGUN, HISTORY, CACHE}
     foreign = [p.name for p in folder.iterdir() if p.name not in of_a_run and not p.name.startswith(".")]
     if foreign:
         raise RunError(f"{folder} holds {foreign[0]} and is no training run; choose another --out")
 
 
-def _environment(
-    store: ClipStore,
-    manifest: Manifest,
-    split: Split,
-    encoder_weights: str | os.PathLike[str] | None,
-    device: torch.device,
-    parameters: tuple[int, int],
-) -> dict[str, Any]:
+def _environment(beginning: Beginning, device: torch.device, parameters: tuple[int, int]) -> dict[str, Any]:
+    manifest, split, weights = beginning.manifest, beginning.split, beginning.encoder_weights
     entries = manifest.of((*split.train, *split.validation))
     people = {person for entry in entries for person in entry.record.identities}
     return {
         "complete": False,
         "dataset": manifest.name,
-        "clip_settings": store.settings.key,
+        "clip_settings": beginning.store.settings.key,
         "split_sha256": split.sha256,
-        "encoder_weights": None if encoder_weights is None else Path(encoder_weights).name,
-        "encoder_weights_sha256": None if encoder_weights is None else sha256_of(encoder_weights),
+        "encoder_weights": None if weights is None else Path(weights).name,
+        "encoder_weights_sha256": None if weights is None else sha256_of(weights),
         "parameters": parameters[0],
         "trainable_parameters": parameters[1],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -202,35 +216,28 @@ def _environment(
         "versions": versions(),
         "identities": sorted(people),
         "files_sha256": sorted(entry.sha256 for entry in entries if entry.sha256 is not None),
+        "token_storage": beginning.token_storage,
     }
 
 
 def _write_environment(run: Run) -> None:
-    write_text_atomically(run.folder / "environment.json", json.dumps(run.environment, indent=2) + "\n")
+    write_text_atomically(run.folder / ENVIRONMENT, json.dumps(run.environment, indent=2) + "\n")
 
 
-def _require_same(
-    run: Run,
-    recipe: Recipe,
-    store: ClipStore,
-    manifest: Manifest,
-    split: Split,
-    encoder_weights: str | os.PathLike[str] | None,
-    token_storage: str,
-) -> None:
-    started_from = run.environment.get("encoder_weights_sha256")
-    given = None if encoder_weights is None else sha256_of(encoder_weights)
-    if encoder_weights is None and (has_state(run.folder) or is_complete(run.folder)):
+def _require_same(run: Run, beginning: Beginning) -> None:
+    started_from, weights = run.environment.get("encoder_weights_sha256"), beginning.encoder_weights
+    given = None if weights is None else sha256_of(weights)
+    if weights is None and (has_state(run.folder) or is_complete(run.folder)):
         given = started_from  # the weights are in the state; only a training that starts reads the file
     differences = [
         name
         for name, before, now in (
-            ("recipe", run.recipe, recipe),
-            ("clip settings", run.clip_settings, store.settings),
-            ("data set", run.environment.get("dataset"), manifest.name),
-            ("split", run.split.sha256, split.sha256),
+            ("recipe", run.recipe, beginning.recipe),
+            ("clip settings", run.clip_settings, beginning.store.settings),
+            ("data set", run.environment.get("dataset"), beginning.manifest.name),
+            ("split", run.split.sha256, beginning.split.sha256),
             ("encoder weights file", started_from, given),
-            ("cache storage", run.environment.get("token_storage"), token_storage),
+            ("cache storage", run.environment.get("token_storage"), beginning.token_storage),
         )
         if before != now
     ]

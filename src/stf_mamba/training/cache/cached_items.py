@@ -93,6 +93,7 @@ class CachedItems:
         plain_items: Iterable[TrainingItem],
         validation: Iterable[ManifestEntry],
         watcher: Watcher,
+        stop_asked: Callable[[], bool] = lambda: False,
     ) -> None:
         """Compute what is missing; each of several processes computes its share and waits for the others.
 
@@ -100,10 +101,12 @@ class CachedItems:
             items: of an epoch; every view of them is computed.
             plain_items: items that are needed without augmentation.
             validation: videos whose clips are needed as they are stored.
+            stop_asked: asked after every clip.
 
         Raises:
             UsageError: the disk has no room.
             ClipStoreError: a clip cannot be read, or an entry cannot be written; what was finished stays.
+            KeyboardInterrupt: a stop was asked for, and the clip is finished that was being computed.
         """
         frames: dict[CacheEntry, Callable[[], Tensor]] = {}
         views = [view_of_epoch(number, self.reader.recipe) for number in range(self.views)]
@@ -125,8 +128,9 @@ class CachedItems:
             share=distributed.share,
             on_message=watcher.on_message,
             on_progress=watcher.on_cached,
+            stop_asked=stop_asked,
         )
-        distributed.wait_for_all()
+        distributed.stop_together(stop_asked(), self.model.encoder.mean.device)
 
     def tokens(self, item: TrainingItem) -> Tensor:
         """Tokens (T, L, D) float32 of a training item in its view.

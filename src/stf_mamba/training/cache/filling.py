@@ -66,6 +66,7 @@ def fill(
     share: Callable[[list[CacheEntry]], list[CacheEntry]] = lambda entries: entries,
     on_message: Callable[[str], None] = lambda message: None,
     on_progress: Callable[[int, int], None] = lambda done, missing: None,
+    stop_asked: Callable[[], bool] = lambda: False,
 ) -> SizeEstimate:
     """Compute and store what is missing of ``entries``. Returns the size estimate, which it tells before it writes.
 
@@ -79,6 +80,7 @@ def fill(
         share: this process's part of what is missing; the estimate is of all processes together.
         on_message: gets the estimate and the precision report.
         on_progress: gets the number of entries just done and the number that was missing.
+        stop_asked: asked after every entry; what is missing then stays so.
 
     Raises:
         ValueError: the encoder is not the one of the cache's settings, or frames of another length.
@@ -96,6 +98,8 @@ def fill(
     for done, entry in enumerate(mine, start=1):
         cache.write(entry, prefix_tokens(model.encoder, load(entry), frames_at_once))
         on_progress(done, len(mine))
+        if stop_asked():
+            break
     return estimate
 
 
