@@ -62,6 +62,14 @@ def test_folder_names_in_any_case_and_line_ends_of_any_kind(make_root):
     ]
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_a_list_with_a_byte_order_mark_reads_as_without_it(make_root, encoding):
+    root = make_root()
+    as_published = CelebDF(root).records()
+    (root / "List_of_testing_videos.txt").write_bytes(LISTED.replace("\n", "\r\n").encode(encoding))
+    assert CelebDF(root).records() == as_published
+
+
 def test_listed_videos_that_are_missing_are_counted_and_named(make_root):
     gaps = "".join(f"0 Celeb-synthesis/id0_id1_{number:04d}.mp4\n" for number in range(1, 9))
     with pytest.raises(DatasetError, match=r"8 of 11 videos .* missing: .*id0_id1_0001\.mp4.* and 3 more"):
@@ -81,7 +89,7 @@ def test_unreadable_line_is_named(make_root, line):
 
 
 def test_missing_or_empty_list(make_root):
-    with pytest.raises(DatasetError, match=r"List_of_testing_videos\.txt cannot be read.*part='all'"):
+    with pytest.raises(DatasetError, match=r"List_of_testing_videos\.txt is missing; .*part='all'"):
         CelebDF(make_root(listed=None)).records()
     with pytest.raises(DatasetError, match="names no video"):
         CelebDF(make_root(listed="\n")).records()

@@ -79,6 +79,13 @@ def test_csv_reads_labels_people_and_methods(touch, tmp_path_factory):
     assert all(record.path.is_file() for record in records)
 
 
+@pytest.mark.parametrize("encoding", ["utf-8-sig", "utf-16"])
+def test_csv_that_a_spreadsheet_saved(touch, encoding):
+    root = touch("ä.mp4", "b.mp4")
+    (root / "list.csv").write_bytes("path,label\r\nä.mp4,0\r\nb.mp4,1\r\n".encode(encoding))
+    assert [record.video_id for record in CsvList(root / "list.csv").records()] == ["csv/fake/b", "csv/real/ä"]
+
+
 def test_csv_with_two_columns_only(touch):
     root = touch("a.mp4", "b.mp4")
     records = CsvList(write_csv(root, "path,label\na.mp4,0\n\nb.mp4,1\n")).records()
@@ -107,8 +114,8 @@ def test_csv_errors_name_the_line(touch, text, message):
 
 
 def test_csv_that_is_missing_or_no_text(tmp_path):
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match=r"none\.csv is missing"):
         CsvList(tmp_path / "none.csv").records()
     (tmp_path / "binary.csv").write_bytes(b"\xff\xfe\x00\xd8")
-    with pytest.raises(DatasetError, match="cannot be read"):
+    with pytest.raises(DatasetError, match=r"binary\.csv, line 1: byte 2 is no UTF-16"):
         CsvList(tmp_path / "binary.csv").records()

@@ -103,14 +103,25 @@ def test_official_split_counts_what_does_not_fit(splits_folder):
         official_ffpp_split(records, splits_folder)
 
 
-@pytest.mark.parametrize("text", [None, "no json", "{}", "[]", '[["000"]]', "[[0, 3]]"])
+@pytest.mark.parametrize(
+    "text", [None, "no json", "{}", "[]", '[["000"]]', "[[0, true]]", "[[0, 1000]]", '[["a", "b"]]']
+)
 def test_unreadable_official_file_is_named(splits_folder, text):
     path = splits_folder / "val.json"
     path.unlink()
     if text is not None:
         path.write_text(text)
-    with pytest.raises(DatasetError, match=r"val\.json (cannot be read|is no list of pairs)"):
+    with pytest.raises(DatasetError, match=r"val\.json(, line 1,| is missing| is no list of pairs| names )"):
         official_ffpp_split(ffpp(all_pairs()), splits_folder)
+
+
+@pytest.mark.parametrize("written", [int, lambda sequence: str(int(sequence))])
+def test_official_lists_of_numbers_or_without_zeros_read_alike(splits_folder, written):
+    as_published = official_ffpp_split(ffpp(all_pairs()), splits_folder)
+    for path in splits_folder.iterdir():
+        pairs = [[written(sequence) for sequence in pair] for pair in json.loads(path.read_text())]
+        path.write_bytes(json.dumps(pairs).encode("utf-8-sig"))
+    assert official_ffpp_split(ffpp(all_pairs()), splits_folder) == as_published
 
 
 def test_sequence_in_two_official_lists_is_an_error(splits_folder):

@@ -215,9 +215,9 @@ def test_split_survives_its_file_and_its_hash_names_the_content(tmp_path):
 def test_unreadable_split_file_is_named(tmp_path, text):
     path = tmp_path / "split.json"
     path.write_text(text)
-    with pytest.raises(DatasetError, match=r"split\.json is no readable split"):
+    with pytest.raises(DatasetError, match=r"split\.json.*a split is a JSON object with name, train"):
         Split.load(path)
-    with pytest.raises(DatasetError, match=r"absent\.json is no readable split"):
+    with pytest.raises(DatasetError, match=r"absent\.json is missing; a split is"):
         Split.load(tmp_path / "absent.json")
 
 

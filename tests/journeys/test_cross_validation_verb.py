@@ -99,7 +99,7 @@ def test_the_other_result_is_looked_for_before_anything_is_trained(cross_validat
     command, _, _ = cross_validated
     refused = stf(*command, "--out", tmp_path / "out", "--compare", tmp_path / "nothing")
     assert refused.exit_code == 1
-    assert "cannot read a cross-validation" in refused.error
+    assert "cross-validation.json is missing; repeat the stf crossvalidate command" in refused.error
     assert not (tmp_path / "out").exists()
 
 

@@ -14,10 +14,10 @@ from pathlib import Path
 from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.clips.planning import find_clips
 from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
-from stf_mamba.clips.store import ClipStore, write_error
+from stf_mamba.clips.store import KEPT, ClipStore
 from stf_mamba.clips.workers import in_workers, sigint_held_back
 from stf_mamba.core.errors import ClipStoreError, DatasetError, StfError, UsageError, VideoError, first_few
-from stf_mamba.core.files import sha256_of
+from stf_mamba.core.files import sha256_of, write_errors_as
 from stf_mamba.core.records import Clip, JsonRecord, VideoRecord
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.datasets.drawn import require_name_of
@@ -225,10 +225,8 @@ def _read(path: Path, clips: Iterator[Clip]) -> Iterator[Clip]:
 
 
 def _logged(error: Exception, path: Path, store: ClipStore) -> str:
-    try:
+    with write_errors_as(ClipStoreError, store.root, KEPT):
         return unexpected_reason(error, path, store.root / LOG_NAME)
-    except OSError as failed:
-        raise write_error(failed, store.root) from error
 
 
 _worker: tuple[ClipStore, FaceDetector] | None = None

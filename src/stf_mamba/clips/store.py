@@ -16,7 +16,6 @@ from __future__ import annotations
 
 import errno
 import io
-import json
 import os
 import shutil
 from collections.abc import Iterator
@@ -28,8 +27,10 @@ import numpy as np
 
 from stf_mamba.clips.records import ClipSettings, Manifest, StoredClip, StoredVideo
 from stf_mamba.core.errors import ClipStoreError
-from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically
-from stf_mamba.core.records import Clip, UInt8Array
+from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically, write_errors_as, write_failure
+from stf_mamba.core.records import Clip, UInt8Array, load_record
+
+KEPT = "videos that were finished are kept, nothing half-written stays"
 
 
 class ClipStore:
@@ -48,14 +49,12 @@ class ClipStore:
             ClipStoreError: the folder cannot be written.
         """
         store = cls(root, settings)
-        try:
+        with write_errors_as(ClipStoreError, store.root, KEPT):
             (store.folder / "videos").mkdir(parents=True, exist_ok=True)
             (store.folder / "manifests").mkdir(exist_ok=True)
             store.remove_leftovers()
             if not store.exists:
                 settings.save(store.folder / "settings.json")
-        except OSError as error:
-            raise write_error(error, store.root) from error
         return store
 
     @classmethod
@@ -76,10 +75,7 @@ class ClipStore:
                 "choose one with --settings KEY (each KEY/settings.json says what it is)"
             )
         path = chosen[0] / "settings.json"
-        try:
-            settings = ClipSettings.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ClipStoreError(f"cannot read {path}: {error}; remove {path.parent} and prepare again") from error
+        settings = load_record(ClipSettings, path, ClipStoreError, f"remove {path.parent} and prepare again")
         if settings.key != path.parent.name:
             raise ClipStoreError(
                 f"{path.parent} was written by another version of the clip format (its settings now have the key "
@@ -107,12 +103,8 @@ class ClipStore:
             ClipStoreError: it was never prepared, or its record is damaged.
         """
         path = self.video_folder(sha256) / "video.json"
-        try:
-            return StoredVideo.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except FileNotFoundError:
-            raise ClipStoreError(f"{path.parent} is missing; run stf prepare again, it makes what is missing") from None
-        except ValueError as error:
-            raise ClipStoreError(f"cannot read {path}: {error}; remove {path.parent} and prepare again") from error
+        again = f"remove {path.parent} and run stf prepare again, it makes what is missing"
+        return load_record(StoredVideo, path, ClipStoreError, again)
 
     def frames(self, sha256: str, clip: StoredClip) -> UInt8Array:
         """A clip's frames (T, H, W, 3) uint8 RGB, memory-mapped and read-only.
@@ -159,15 +151,13 @@ class ClipStore:
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and self.has(sha256):
                 return self.video(sha256)  # the same file under another name was finished by another process
-            raise write_error(error, self.root) from error
+            raise write_failure(ClipStoreError, error, self.root, KEPT) from error
         return video
 
     def save_manifest(self, manifest: Manifest) -> Path:
         """Write a data set's manifest. Returns its path."""
-        try:
+        with write_errors_as(ClipStoreError, self.root, KEPT):
             return manifest.save(self.folder / "manifests" / f"{manifest.name}.json")
-        except OSError as error:
-            raise write_error(error, self.root) from error
 
     def manifests(self) -> list[str]:
         """Names of the data sets prepared here."""
@@ -188,27 +178,12 @@ class ClipStore:
         path = self.folder / "manifests" / f"{chosen}.json"
         if chosen not in names:
             raise ClipStoreError(f"no data set {chosen!r} in {self.root}, it holds: {', '.join(names)}")
-        try:
-            return Manifest.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise ClipStoreError(f"cannot read {path}: {error}; run stf prepare again") from error
+        return load_record(Manifest, path, ClipStoreError, "run stf prepare again")
 
     def remove_leftovers(self) -> None:
         """Delete folders that processes which no longer run left half-written."""
         for shelf in (self.folder / "videos").iterdir():
             remove_leftovers(shelf)
-
-
-def write_error(error: OSError, root: Path) -> ClipStoreError:
-    """The error for a failed write below ``root``, in words, with the next step."""
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ClipStoreError(
-            f"the disk that holds {root} is full; free some space and run the same command again: "
-            "videos that were finished are kept, nothing half-written stays"
-        )
-    return ClipStoreError(
-        f"cannot write below {root}: {error}; check the folder's permissions, or choose another --out"
-    )
 
 
 def _write_clip(folder: Path, number: int, clip: Clip) -> StoredClip:

@@ -4,6 +4,7 @@ Every message names what was seen, what was expected, and the next step. Wrong a
 ``ValueError``; our own invariants are ``assert``.
 """
 
+import os
 from collections.abc import Iterable
 
 
@@ -51,6 +52,14 @@ class WeightsError(StfError):
 
 class RunError(StfError):
     """A run folder is missing something, unreadable, or does not fit what is asked of it."""
+
+
+def holds_another(place: str | os.PathLike[str], what: str, differing: Iterable[str]) -> RunError:
+    """The refusal to write over earlier work that differs in something."""
+    return RunError(
+        f"{place} holds {what} with another {' and '.join(differing)}; choose another --out, or repeat the command "
+        "that started it to continue"
+    )
 
 
 class LeftOutWarning(UserWarning):

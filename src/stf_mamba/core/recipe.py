@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any, Literal, Self
 
 from stf_mamba.core.errors import RecipeError
-from stf_mamba.core.files import write_text_atomically
+from stf_mamba.core.files import read_text, write_text_atomically
 from stf_mamba.core.records import JsonRecord
 
 
@@ -334,14 +334,11 @@ class Recipe(JsonRecord):
             >>> recipe.encoder.name, recipe.epochs  # doctest: +SKIP
             ('dinov2_vitb14', 25)
         """
+        next_step = "give the path of a .toml file, such as one of those in recipes/"
         try:
-            table = tomllib.loads(Path(path).read_text(encoding="utf-8"))
-        except FileNotFoundError:
-            raise RecipeError(
-                f"no recipe at {path}; give the path of a .toml file, such as one of those in recipes/"
-            ) from None
-        except (OSError, UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
-            raise RecipeError(f"cannot read {path} as a TOML recipe: {error}") from error
+            table = tomllib.loads(read_text(path, RecipeError, next_step))
+        except tomllib.TOMLDecodeError as error:
+            raise RecipeError(f"{path} is no TOML recipe ({error}); {next_step}") from error
         return cls.from_table(table, source=str(path))
 
     @classmethod

@@ -6,16 +6,17 @@ Times are seconds of the container's own clock, boxes are pixels of the *display
 from __future__ import annotations
 
 import dataclasses
-import json
 import os
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 from fractions import Fraction
 from functools import cache
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from stf_mamba.core.files import write_text_atomically
+from stf_mamba.core.errors import StfError
+from stf_mamba.core.files import read_json, write_json
 
 if TYPE_CHECKING:
     import numpy as np
@@ -72,10 +73,43 @@ class JsonRecord:
         """Write the record as indented JSON; the file appears whole or not at all. Returns its path.
 
         Raises:
-            ValueError: a number is not finite: JSON has no word for it.
+            ValueError: as ``write_json``, or a key of a dictionary is no text in Unicode.
         """
-        text = json.dumps(self.to_json(), indent=2, ensure_ascii=False, allow_nan=False)
-        return write_text_atomically(path, text + "\n")
+        plain = self.to_json()
+        if "\ufffd" in repr(plain) and type(self).from_json(plain) != self:  # what stands for letters that are none
+            raise ValueError("a key holds bytes that are no letters, which JSON cannot give back")
+        return write_json(path, plain)
+
+
+Record = TypeVar("Record", bound=JsonRecord)
+
+
+def load_record(
+    record_type: type[Record], path: str | os.PathLike[str], failure: type[StfError], next_step: str
+) -> Record:
+    """The record that ``save`` wrote.
+
+    Args:
+        failure, next_step: the error to raise, and what its message says to do about it.
+
+    Raises:
+        StfError: ``failure``, where the file is missing, no JSON, or another record; the message names the field.
+    """
+    from pydantic import ValidationError
+
+    value = read_json(path, failure, next_step)
+    try:
+        return record_type.from_json(value)
+    except ValidationError as error:
+        first = error.errors()[0]
+        place = ".".join(map(str, first["loc"])) or "the whole"
+        raise failure(f"{path} holds no {record_type.__name__} ({place}: {first['msg']}); {next_step}") from error
+
+
+def differing_fields(before: Any, now: Any, ignored: Collection[str] = ()) -> list[str]:
+    """Names of the fields in which two records of one type differ, words apart."""
+    names = (one.name for one in dataclasses.fields(before) if one.name not in ignored)
+    return [name.replace("_", " ") for name in names if getattr(before, name) != getattr(now, name)]
 
 
 @dataclass(frozen=True)

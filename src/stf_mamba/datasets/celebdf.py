@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from stf_mamba.core.errors import DatasetError, first_few
-from stf_mamba.core.files import NameFinder
+from stf_mamba.core.files import NameFinder, read_text
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.listing import child_folder, layout_error, name_error, require_root, sorted_unique, videos_in
 
@@ -146,13 +146,8 @@ def _list_in(root: Path) -> Path:
 
 def _read_list(path: Path) -> Iterator[tuple[int, str, str, str]]:
     """Line number, label, folder and file name of each line ``LABEL FOLDER/FILE``; blank lines are passed over."""
-    try:
-        lines = path.read_text(encoding="utf-8").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        raise DatasetError(
-            f"{path} cannot be read ({error}); it names the official test videos. "
-            "Put it there (it comes with the data set), or ask for part='all'."
-        ) from error
+    next_step = "it names the official test videos and comes with the data set: put it there, or ask for part='all'"
+    lines = read_text(path, DatasetError, next_step).split("\n")
     entries = [(number, line.split()) for number, line in enumerate(lines, start=1) if line.strip()]
     if not entries:
         raise DatasetError(f"{path} names no video; 518 lines LABEL FOLDER/FILE were expected. Use the official list.")

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import csv
+import io
 import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stf_mamba.core.errors import DatasetError, first_few
-from stf_mamba.core.files import NameFinder, composed
+from stf_mamba.core.files import NameFinder, composed, read_text
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.listing import child_folder, layout_error, require_root, sorted_unique, videos_in
 
@@ -123,27 +124,25 @@ class CsvList:
 
 def _read_rows(path: Path) -> Iterator[tuple[int, dict[str, str]]]:
     """Line number and cells by column name, stripped; empty lines are passed over."""
+    text = read_text(path, DatasetError, "a CSV file in UTF-8 was expected: check the path, or save it as UTF-8")
+    reader = csv.DictReader(io.StringIO(text, newline=""), skipinitialspace=True)
     try:
-        with path.open(newline="", encoding="utf-8-sig") as file:
-            reader = csv.DictReader(file, skipinitialspace=True)
-            columns = [(column or "").strip().lower() for column in reader.fieldnames or []]
-            if not {"path", "label"} <= set(columns) <= set(_COLUMNS) or len(set(columns)) != len(columns):
+        columns = [(column or "").strip().lower() for column in reader.fieldnames or []]
+        if not {"path", "label"} <= set(columns) <= set(_COLUMNS) or len(set(columns)) != len(columns):
+            raise DatasetError(
+                f"{path}: the header is {','.join(columns)!r}, expected path,label and optionally identity and "
+                "method. Correct the first line."
+            )
+        reader.fieldnames = columns
+        for row in reader:
+            if None in row or None in row.values():
                 raise DatasetError(
-                    f"{path}: the header is {','.join(columns)!r}, expected path,label and optionally identity and "
-                    "method. Correct the first line."
+                    f"{path}, line {reader.line_num}: the number of cells is not the header's {len(columns)}. "
+                    "Correct the line; quote a path that holds a comma."
                 )
-            reader.fieldnames = columns
-            for row in reader:
-                if None in row or None in row.values():
-                    raise DatasetError(
-                        f"{path}, line {reader.line_num}: the number of cells is not the header's {len(columns)}. "
-                        "Correct the line; quote a path that holds a comma."
-                    )
-                yield reader.line_num, {column: cell.strip() for column, cell in row.items()}
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise DatasetError(
-            f"{path} cannot be read ({error}); a UTF-8 CSV file was expected. Check the path."
-        ) from error
+            yield reader.line_num, {column: cell.strip() for column, cell in row.items()}
+    except csv.Error as error:
+        raise DatasetError(f"{path}, line {reader.line_num}: no CSV ({error}). Correct the line.") from error
 
 
 def _name_from(file: Path, csv_folder: Path) -> str:

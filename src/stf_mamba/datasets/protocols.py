@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import hashlib
-import json
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal, get_args
+from typing import Any, Literal, get_args
 
 from stf_mamba.core.errors import DatasetError, first_few
+from stf_mamba.core.files import NameFinder, read_json
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.drawn import DRAWN_PREFIX
 from stf_mamba.datasets.faceforensics import ACTORS_METHOD
@@ -41,9 +41,10 @@ def official_ffpp_split(records: Iterable[VideoRecord], splits_folder: str | os.
         DatasetError: a list is missing or unreadable, a YouTube video is in no list, or a listed original is missing.
     """
     folder = Path(splits_folder)
+    finder = NameFinder()
     part_of: dict[frozenset[str], str] = {}
     for part, file_name in OFFICIAL_FILES.items():
-        for pair in _read_pairs(folder / file_name):
+        for pair in _read_pairs(finder.file(folder / file_name) or folder / file_name):
             for ids in (frozenset(pair), *(frozenset({sequence}) for sequence in pair)):
                 if part_of.setdefault(ids, part) != part:
                     raise DatasetError(f"{folder}: {'_'.join(sorted(ids))} is in two lists. Use the official files.")
@@ -128,20 +129,24 @@ def report_protocol(
 
 
 def _read_pairs(path: Path) -> list[tuple[str, str]]:
-    try:
-        pairs = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise DatasetError(
-            f"{path} cannot be read ({error}); the official split has {', '.join(OFFICIAL_FILES.values())}, "
-            "published with FaceForensics++ under dataset/splits. Put the three files into one folder."
-        ) from error
-    is_pair_list = isinstance(pairs, list) and all(
-        isinstance(pair, list) and len(pair) == 2 and all(isinstance(sequence, str) for sequence in pair)
-        for pair in pairs
+    """The pairs of sequences of a list, each with its three digits; numbers and names without zeros are completed."""
+    next_step = (
+        f"the official split has {', '.join(OFFICIAL_FILES.values())}, published with FaceForensics++ under "
+        "dataset/splits: put the three files into one folder"
     )
-    if not is_pair_list or not pairs:
+    pairs = read_json(path, DatasetError, next_step)
+    if not isinstance(pairs, list) or not pairs or not all(isinstance(pair, list) and len(pair) == 2 for pair in pairs):
         raise DatasetError(f'{path} is no list of pairs such as [["071", "054"], ...]. Use the official file.')
-    return [(first, second) for first, second in pairs]
+    return [(_sequence(path, first), _sequence(path, second)) for first, second in pairs]
+
+
+def _sequence(path: Path, listed: Any) -> str:
+    digits = str(listed).strip() if isinstance(listed, str | int) and not isinstance(listed, bool) else ""
+    if not (digits.isascii() and digits.isdecimal() and int(digits) < 1000):
+        raise DatasetError(
+            f'{path} names {listed!r} in a pair, expected a sequence from "000" to "999". Use the official file.'
+        )
+    return f"{int(digits):03d}"
 
 
 @dataclass(frozen=True)

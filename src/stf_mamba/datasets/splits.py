@@ -13,13 +13,10 @@ from collections import Counter, defaultdict
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import Path
 from typing import NamedTuple, Self
 
-from pydantic import ValidationError
-
 from stf_mamba.core.errors import DatasetError, first_few
-from stf_mamba.core.records import FAKE, REAL, JsonRecord, VideoRecord
+from stf_mamba.core.records import FAKE, REAL, JsonRecord, VideoRecord, load_record
 from stf_mamba.datasets.faceforensics import SHARED_YOUTUBE_SOURCES
 
 PARTS = ("train", "validation", "test")
@@ -70,14 +67,8 @@ class Split(JsonRecord):
         Raises:
             DatasetError: the file is missing, no JSON, or not a split.
         """
-        try:
-            return cls.from_json(json.loads(Path(path).read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:  # JSON, Unicode and pydantic errors are ValueErrors
-            cause = error.errors()[0]["msg"] if isinstance(error, ValidationError) else error
-            raise DatasetError(
-                f"{os.fspath(path)} is no readable split ({cause}); a JSON object with name, train, validation and "
-                "test, each a list of video ids, was expected. Write it again with Split.save."
-            ) from error
+        expected = "a split is a JSON object with name, train, validation and test, each a list of video ids"
+        return load_record(cls, path, DatasetError, f"{expected}; write it again with stf split or Split.save")
 
 
 def identity_disjoint_split(

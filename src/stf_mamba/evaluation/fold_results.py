@@ -7,7 +7,6 @@ with one threshold for everything would.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -16,7 +15,7 @@ from typing import Literal, Self
 import numpy as np
 
 from stf_mamba.core.errors import RunError
-from stf_mamba.core.records import JsonRecord, Outcome
+from stf_mamba.core.records import JsonRecord, Outcome, load_record
 from stf_mamba.evaluation.metrics import Estimate, arrays
 from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.evaluation.statistics.auc import DelongTest
@@ -185,13 +184,7 @@ class CrossValidation:
             RunError: a file is missing or damaged.
         """
         path = Path(folder) / "cross-validation.json"
-        try:
-            summary = Summary.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            cause = str(error).splitlines()[0]
-            raise RunError(
-                f"cannot read a cross-validation from {path}: {cause}; repeat the command that made it"
-            ) from error
+        summary = load_record(Summary, path, RunError, "repeat the stf crossvalidate command that made it")
         return cls(summary, tuple(Predictions.load(Path(folder) / _seed_file(seed)) for seed in summary.seeds))
 
 

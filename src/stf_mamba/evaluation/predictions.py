@@ -13,9 +13,16 @@ from pathlib import Path
 from typing import Self
 
 from stf_mamba.core.records import FAKE, REAL, Outcome
-from stf_mamba.evaluation.stamped_csv import read_stamped_csv, write_stamped_csv
-
-IDENTITY_SEPARATOR = "|"
+from stf_mamba.evaluation.stamped_csv import (
+    from_cell,
+    label_from_cell,
+    number_to_cell,
+    people_from_cell,
+    people_to_cell,
+    read_stamped_csv,
+    to_cell,
+    write_stamped_csv,
+)
 
 
 @dataclass(frozen=True)
@@ -70,7 +77,11 @@ class Predictions:
         return sum(row.score is not None for row in self.rows) / max(1, len(self.rows))
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the CSV, whole or not at all. Scores keep every digit. Returns its path."""
+        """Write the CSV, whole or not at all. Scores keep every digit. Returns its path.
+
+        Raises:
+            ValueError: as ``write_stamped_csv``.
+        """
         return write_stamped_csv(path, self.stamp, COLUMNS, map(_to_cells, self.rows))
 
     @classmethod
@@ -86,30 +97,27 @@ class Predictions:
 
 def _to_cells(row: Prediction) -> list[str]:
     return [
-        row.video_id,
-        row.path,
+        to_cell(row.video_id),
+        to_cell(row.path),
         "" if row.label is None else str(row.label),
-        IDENTITY_SEPARATOR.join(row.identities),
-        row.method or "",
-        row.compression or "",
-        "" if row.score is None else repr(row.score),
+        people_to_cell(row.identities),
+        to_cell(row.method),
+        to_cell(row.compression),
+        number_to_cell(row.score),
         row.outcome.value,
         str(row.n_clips),
     ]
 
 
-def _from_cells(cells: list[str]) -> Prediction:
-    if len(cells) != len(COLUMNS):
-        raise ValueError(f"{len(cells)} cells, expected {len(COLUMNS)}")
-    video_id, path, label, identities, method, compression, score, outcome, n_clips = cells
+def _from_cells(cell: dict[str, str]) -> Prediction:
     return Prediction(
-        video_id,
-        path,
-        int(label) if label else None,
-        tuple(identities.split(IDENTITY_SEPARATOR)) if identities else (),
-        method or None,
-        compression or None,
-        float(score) if score else None,
-        Outcome(outcome),
-        int(n_clips),
+        video_id=from_cell(cell["video_id"]) or "",
+        path=from_cell(cell["path"]) or "",
+        label=label_from_cell(cell["label"]),
+        identities=people_from_cell(cell["identities"]),
+        method=from_cell(cell["method"]),
+        compression=from_cell(cell["compression"]),
+        score=float(cell["score"]) if cell["score"] else None,
+        outcome=Outcome(cell["outcome"]),
+        n_clips=int(cell["n_clips"]),
     )

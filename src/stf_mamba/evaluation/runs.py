@@ -16,7 +16,6 @@ cache/                relations of its clips (``training.cache.cached_items.defa
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -26,8 +25,9 @@ import torch
 
 from stf_mamba.clips.records import ClipSettings
 from stf_mamba.core.errors import RunError
-from stf_mamba.core.files import sha256_of
+from stf_mamba.core.files import read_json, sha256_of
 from stf_mamba.core.recipe import Recipe
+from stf_mamba.core.records import load_record
 from stf_mamba.datasets.drawn import is_drawn
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.calibration import Calibration
@@ -78,11 +78,9 @@ class Run:
         missing = [name for name in BEGUN if not (path / name).is_file()]
         if missing:
             raise RunError(f"{path} is no training run: {', '.join(missing)} missing; make one with: stf train")
-        try:
-            settings = ClipSettings.from_json(json.loads((path / CLIPS).read_text(encoding="utf-8")))
-            environment = json.loads((path / ENVIRONMENT).read_text(encoding="utf-8"))
-        except ValueError as error:
-            raise RunError(f"{path} cannot be read: {error}; it was damaged or written by another version") from error
+        next_step = "it was damaged or written by another version: train into another folder"
+        settings = load_record(ClipSettings, path / CLIPS, RunError, next_step)
+        environment = read_json(path / ENVIRONMENT, RunError, next_step)
         recipe = Recipe.load(path / RECIPE)
         return cls(path, recipe, settings, Split.load(path / SPLIT), environment)
 
@@ -135,11 +133,15 @@ class Run:
         return sha256_of(self.weights_path)
 
     def history(self) -> list[dict[str, Any]]:
-        """One entry an epoch, oldest first; empty before the first epoch is complete."""
+        """One entry an epoch, oldest first; empty before the first epoch is complete.
+
+        Raises:
+            RunError: the file is damaged.
+        """
         path = self.folder / HISTORY
         if not path.is_file():
             return []
-        entries: list[dict[str, Any]] = json.loads(path.read_text(encoding="utf-8"))
+        entries: list[dict[str, Any]] = read_json(path, RunError, "remove it: the curves are drawn without it")
         return entries
 
     def calibration(self) -> Calibration | None:
@@ -151,7 +153,4 @@ class Run:
         path = self.folder / CALIBRATION
         if not path.is_file():
             return None
-        try:
-            return Calibration.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except ValueError as error:
-            raise RunError(f"cannot read {path}: {error}; train again or remove it to go without") from error
+        return load_record(Calibration, path, RunError, "train again, or remove it to go without")

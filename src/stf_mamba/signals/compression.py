@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import os
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -15,7 +14,7 @@ import numpy as np
 from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import RunError, VideoError
-from stf_mamba.core.files import remove_leftovers, write_text_atomically
+from stf_mamba.core.files import read_json, remove_leftovers, write_json
 from stf_mamba.core.records import JsonRecord
 from stf_mamba.evaluation.statistics.intervals import ALPHA, CONFIDENCE
 from stf_mamba.evaluation.statistics.significance import holm, signed_rank_test
@@ -117,7 +116,7 @@ def compression_series(
     rates = {level: {video: rate for video, rate in of.items() if video in done} for level, of in _rates(root).items()}
 
     def save() -> None:
-        write_text_atomically(root / RATES_FILE, json.dumps(rates, indent=2) + "\n")
+        write_json(root / RATES_FILE, rates)
         for level, name in files.items():
             SignalTable(tuple(rows[level]), stamps[level]).save(root / name)
 
@@ -130,7 +129,7 @@ def compression_series(
         if on_video is not None:
             on_video(entry.record.video_id)
     save()
-    write_text_atomically(root / "levels.json", json.dumps(files) + "\n")
+    write_json(root / "levels.json", files)
     return {level: SignalTable(tuple(rows[level]), stamps[level]) for level in files}
 
 
@@ -191,10 +190,7 @@ def _rates(root: Path) -> Rates:
     path = root / RATES_FILE
     if not path.is_file():
         return {}
-    try:
-        rates: Rates = json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise RunError(f"cannot read {path}: {error}; remove {root} and measure again") from error
+    rates: Rates = read_json(path, RunError, f"remove {root} and measure again")
     return rates
 
 

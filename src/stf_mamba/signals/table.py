@@ -10,8 +10,16 @@ from pathlib import Path
 from typing import Self
 
 from stf_mamba.core.records import FAKE, REAL
-from stf_mamba.evaluation.predictions import IDENTITY_SEPARATOR
-from stf_mamba.evaluation.stamped_csv import read_stamped_csv, write_stamped_csv
+from stf_mamba.evaluation.stamped_csv import (
+    from_cell,
+    label_from_cell,
+    number_to_cell,
+    people_from_cell,
+    people_to_cell,
+    read_stamped_csv,
+    to_cell,
+    write_stamped_csv,
+)
 
 
 @dataclass(frozen=True)
@@ -81,7 +89,11 @@ class SignalTable:
     stamp: dict[str, str]
 
     def save(self, path: str | os.PathLike[str]) -> Path:
-        """Write the CSV, whole or not at all. Values keep every digit. Returns its path."""
+        """Write the CSV, whole or not at all. Values keep every digit. Returns its path.
+
+        Raises:
+            ValueError: as ``write_stamped_csv``.
+        """
         return write_stamped_csv(path, self.stamp, COLUMNS, map(_to_cells, self.rows))
 
     @classmethod
@@ -95,38 +107,41 @@ class SignalTable:
 
 
 def _to_cells(row: SignalRow) -> list[str]:
-    footage = row.footage
-    shot = ("",) * 4 if footage is None else (footage.fps, footage.width_px, footage.height_px, footage.duration_s)
-    value = "" if row.value is None else repr(row.value)
-    label = "" if row.label is None else str(row.label)
-    people = IDENTITY_SEPARATOR.join(row.identities)
-    names = (row.method or "", row.compression or "")
-    reason = " ".join((row.reason or "").split())
-    first = (row.video_id, row.signal, value, row.unit or "", label, people, *names)
-    return [str(cell) for cell in (*first, *shot, row.n_clips, reason)]
+    shot = row.footage
+    return [
+        to_cell(row.video_id),
+        to_cell(row.signal),
+        number_to_cell(row.value),
+        to_cell(row.unit),
+        "" if row.label is None else str(row.label),
+        people_to_cell(row.identities),
+        to_cell(row.method),
+        to_cell(row.compression),
+        *(("",) * 4 if shot is None else map(str, (shot.fps, shot.width_px, shot.height_px, shot.duration_s))),
+        str(row.n_clips),
+        to_cell(row.reason),
+    ]
 
 
-def _from_cells(cells: list[str]) -> SignalRow:
-    if len(cells) != len(COLUMNS):
-        raise ValueError(f"{len(cells)} cells, expected {len(COLUMNS)}")
-    cell = dict(zip(COLUMNS, cells, strict=True))
-    footage = None
-    if cell["fps"]:
-        shape = int(cell["width_px"]), int(cell["height_px"])
-        try:
-            footage = Footage(Fraction(cell["fps"]), *shape, float(cell["duration_s"]))
-        except ZeroDivisionError:
-            raise ValueError(f"fps {cell['fps']!r}, expected a fraction") from None
+def _from_cells(cell: dict[str, str]) -> SignalRow:
     return SignalRow(
-        video_id=cell["video_id"],
-        signal=cell["signal"],
+        video_id=from_cell(cell["video_id"]) or "",
+        signal=from_cell(cell["signal"]) or "",
         value=float(cell["value"]) if cell["value"] else None,
-        unit=cell["unit"] or None,
-        label=int(cell["label"]) if cell["label"] else None,
-        identities=tuple(cell["identities"].split(IDENTITY_SEPARATOR)) if cell["identities"] else (),
-        method=cell["method"] or None,
-        compression=cell["compression"] or None,
-        footage=footage,
+        unit=from_cell(cell["unit"]),
+        label=label_from_cell(cell["label"]),
+        identities=people_from_cell(cell["identities"]),
+        method=from_cell(cell["method"]),
+        compression=from_cell(cell["compression"]),
+        footage=_footage(cell) if cell["fps"] else None,
         n_clips=int(cell["n_clips"]),
-        reason=cell["reason"] or None,
+        reason=from_cell(cell["reason"]),
     )
+
+
+def _footage(cell: dict[str, str]) -> Footage:
+    shape = int(cell["width_px"]), int(cell["height_px"])
+    try:
+        return Footage(Fraction(cell["fps"]), *shape, float(cell["duration_s"]))
+    except ZeroDivisionError:
+        raise ValueError(f"fps {cell['fps']!r}, expected a fraction") from None

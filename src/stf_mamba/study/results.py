@@ -16,15 +16,15 @@ Figures and reports read these files and nothing else.
 
 from __future__ import annotations
 
-import json
 import os
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Literal, Self
 
 from stf_mamba.core.errors import RunError
+from stf_mamba.core.files import read_json
 from stf_mamba.core.recipe import Recipe
-from stf_mamba.core.records import JsonRecord
+from stf_mamba.core.records import JsonRecord, load_record
 from stf_mamba.evaluation.fold_results import CrossValidation, Grouping
 from stf_mamba.evaluation.metrics import Estimate
 from stf_mamba.evaluation.predictions import Predictions
@@ -35,6 +35,7 @@ Design = Literal["split", "folds"]
 ProtocolName = Literal["right", "report"]
 
 NOT_RUN = "not run"
+AGAIN = "remove it and repeat stf study"
 
 
 @dataclass(frozen=True)
@@ -191,14 +192,16 @@ class Study:
             RunError: no study there, or a damaged file.
         """
         root = Path(folder)
-        settings = StudySettings.from_json(_read_json(root / "study.json"))
+        if not (root / "study.json").is_file():
+            raise RunError(f"no {root / 'study.json'}; give the folder that stf study wrote with --out")
+        settings = load_record(StudySettings, root / "study.json", RunError, AGAIN)
         finished, not_run = {}, {}
         for key, row in ROWS.items():
             place = root / "rows" / key
             if (place / "row.json").is_file():
                 finished[key] = load_row(place, row)
             elif (place / "not-run.json").is_file():
-                not_run[key] = str(_read_json(place / "not-run.json")["reason"])
+                not_run[key] = str(read_json(place / "not-run.json", RunError, AGAIN)["reason"])
         return cls(root, settings, finished, not_run, _load_signals(root / "signals"))
 
 
@@ -208,15 +211,10 @@ def load_row(place: Path, row: StudyRow) -> FinishedRow:
     Raises:
         RunError: a file is missing or damaged.
     """
-    try:
-        result = RowResult.from_json(_read_json(place / "row.json"))
-    except ValueError as error:
-        raise RunError(
-            f"{place / 'row.json'} is damaged: {str(error).splitlines()[0]}; remove it and run the row"
-        ) from error
+    result = load_record(RowResult, place / "row.json", RunError, AGAIN)
     trainings = tuple(
         Training(entry["seed"], entry["fold"], tuple(entry["history"]))
-        for entry in _read_json(place / "histories.json")
+        for entry in read_json(place / "histories.json", RunError, AGAIN)
     )
     return FinishedRow(
         row=row,
@@ -237,14 +235,6 @@ def _load_signals(place: Path) -> SignalTables:
     levels: dict[str, SignalTable] = {}
     order = place / "compression" / "levels.json"
     if order.is_file():
-        levels = {level: SignalTable.load(place / "compression" / name) for level, name in _read_json(order).items()}
+        files = read_json(order, RunError, AGAIN)
+        levels = {level: SignalTable.load(place / "compression" / name) for level, name in files.items()}
     return SignalTables(table("consecutive.csv"), table("report.csv"), levels)
-
-
-def _read_json(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except FileNotFoundError:
-        raise RunError(f"no {path}; give the folder that stf study wrote with --out") from None
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {path}: {str(error).splitlines()[0]}; remove it and repeat stf study") from error

@@ -8,7 +8,7 @@ import os
 import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 
@@ -16,9 +16,10 @@ from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.checks import require_between, require_seeds
 from stf_mamba.core.environment import choose_device, versions
-from stf_mamba.core.errors import RecipeError, RunError, UsageError, WeightsError
-from stf_mamba.core.files import sha256_of, write_text_atomically
+from stf_mamba.core.errors import RecipeError, RunError, UsageError, WeightsError, holds_another
+from stf_mamba.core.files import sha256_of, write_json
 from stf_mamba.core.recipe import Recipe
+from stf_mamba.core.records import differing_fields, load_record
 from stf_mamba.datasets.protocols import REPORT_VALIDATION_FRACTION, report_split
 from stf_mamba.datasets.splits import Split, identity_disjoint_split
 from stf_mamba.evaluation.evaluate import evaluate
@@ -151,7 +152,7 @@ def _run_row(plan: StudyPlan, row: StudyRow, watcher: Watcher) -> str:
         except (RecipeError, WeightsError) as error:
             obstacle = str(error)
     if obstacle is not None:
-        _write(place / "not-run.json", {"reason": obstacle})
+        write_json(place / "not-run.json", {"reason": obstacle}, indent=1)
         return f"not run: {obstacle}"
     (place / "not-run.json").unlink(missing_ok=True)
     return FINISHED
@@ -165,10 +166,7 @@ def _is_finished(place: Path, plan: StudyPlan, row: StudyRow) -> bool:
     """
     if not (place / "row.json").is_file():
         return False
-    try:
-        result = RowResult.from_json(json.loads((place / "row.json").read_text(encoding="utf-8")))
-    except (OSError, ValueError) as error:
-        raise RunError(f"cannot read {place / 'row.json'}: {error}; remove it and repeat the command") from error
+    result = load_record(RowResult, place / "row.json", RunError, "remove it and repeat the command")
     if replace(result.recipe, seed=plan.seeds[0]) != plan.recipe_of(row):
         raise RunError(f"{place} was run with another recipe; choose another --out, or remove that folder")
     return result.seeds == plan.seeds
@@ -204,7 +202,7 @@ def _finish(plan: StudyPlan, row: StudyRow, recipe: Recipe, place: Path, watcher
         {"seed": seed, "fold": fold, "history": [dict(entry) for entry in run.history()]}
         for seed, fold, run in trainings
     ]
-    _write(place / "histories.json", histories)
+    write_json(place / "histories.json", histories, indent=1)
     trained_s = sum(entry["seconds"] + entry["validation_seconds"] for run in runs for entry in run.history())
     meant = row.recipe.encoder.name
     RowResult(
@@ -354,18 +352,9 @@ def prepare_folder(plan: StudyPlan) -> None:
     path = plan.out / "study.json"
     if path.is_file():
         before = Study.load(plan.out).settings
-        may_differ = {"seeds", "environment", "started"}
-        differing = [
-            one.name
-            for one in fields(settings)
-            if one.name not in may_differ and getattr(before, one.name) != getattr(settings, one.name)
-        ]
+        differing = differing_fields(before, settings, ignored=("seeds", "environment", "started"))
         if differing:
-            raise RunError(f"{plan.out} holds a study with another {' and '.join(differing)}; choose another --out")
+            raise holds_another(plan.out, "a study", differing)
         settings = replace(settings, started=before.started)
     plan.out.mkdir(parents=True, exist_ok=True)
     settings.save(path)
-
-
-def _write(path: Path, value: object) -> None:
-    write_text_atomically(path, json.dumps(value, indent=1) + "\n")

@@ -20,7 +20,7 @@ import hashlib
 import json
 import os
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, Self, get_args
 
@@ -28,10 +28,10 @@ from stf_mamba.clips.records import Manifest, ManifestEntry
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.checks import require_between, require_one_of, require_seeds
 from stf_mamba.core.environment import choose_device
-from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few
-from stf_mamba.core.files import sha256_of
+from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few, holds_another
+from stf_mamba.core.files import sha256_of, write_errors_as
 from stf_mamba.core.recipe import Recipe
-from stf_mamba.core.records import REAL, JsonRecord
+from stf_mamba.core.records import REAL, JsonRecord, differing_fields, load_record
 from stf_mamba.evaluation.evaluate import predict
 from stf_mamba.evaluation.fold_results import CrossValidation, FoldPredictions, Grouping, ThresholdRule
 from stf_mamba.evaluation.fold_statistics import summarise
@@ -44,7 +44,7 @@ from stf_mamba.models.weights.loading import load_model_weights, save_state_dict
 from stf_mamba.training.cache.cached_items import default_cache, tokens_to_score
 from stf_mamba.training.fold_plan import PlannedFold, folds_of_training, labelled, plan_folds
 from stf_mamba.training.parts import TrainingOptions
-from stf_mamba.training.run_folder import has_state, read_state
+from stf_mamba.training.run_folder import KEPT, has_state, read_state
 from stf_mamba.training.train import train
 from stf_mamba.training.watcher import Watcher
 
@@ -82,10 +82,7 @@ class CrossValidationSettings(JsonRecord):
         Raises:
             RunError: unreadable.
         """
-        try:
-            return cls.from_json(json.loads(path.read_text(encoding="utf-8")))
-        except (OSError, ValueError) as error:
-            raise RunError(f"cannot read {path}: {str(error).splitlines()[0]}; choose another --out") from error
+        return load_record(cls, path, RunError, "choose another --out")
 
 
 @dataclass(frozen=True)
@@ -320,23 +317,16 @@ def _open(job: _Job) -> None:
     path = job.out / "settings.json"
     if path.is_file():
         before = CrossValidationSettings.load(path)
-        differing = [
-            field.name for field in fields(settings) if getattr(before, field.name) != getattr(settings, field.name)
-        ]
+        differing = differing_fields(before, settings)
         if differing:
-            raise RunError(
-                f"{job.out} holds a cross-validation with another {' and '.join(differing)}; choose another --out, or "
-                "repeat the command that started it to continue"
-            )
+            raise holds_another(job.out, "a cross-validation", differing)
         return
     foreign = sorted(p.name for p in job.out.glob("[!.]*"))  # nothing where there is no folder
     if foreign:
         raise RunError(f"{job.out} holds {first_few(foreign)} and is no cross-validation; choose another --out")
-    try:
+    with write_errors_as(RunError, job.out, KEPT):
         job.out.mkdir(parents=True, exist_ok=True)
         settings.save(path)
-    except OSError as error:
-        raise RunError(f"cannot write the folder {job.out}: {error}; choose another --out") from error
 
 
 def _require_strangers(control: Manifest, manifest: Manifest) -> None:

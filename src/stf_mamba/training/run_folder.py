@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import io
-import json
 import os
 import pickle
 from collections.abc import Sequence
@@ -18,8 +17,15 @@ from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.environment import versions
-from stf_mamba.core.errors import RunError
-from stf_mamba.core.files import remove_leftovers, sha256_of, write_bytes_atomically, write_text_atomically
+from stf_mamba.core.errors import RunError, holds_another
+from stf_mamba.core.files import (
+    read_json,
+    remove_leftovers,
+    sha256_of,
+    write_bytes_atomically,
+    write_errors_as,
+    write_json,
+)
 from stf_mamba.core.plotting import save_figure
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
@@ -42,6 +48,8 @@ from stf_mamba.evaluation.runs import (
 )
 from stf_mamba.models.weights.loading import save_state_dict
 from stf_mamba.training.curves import plot_history
+
+KEPT = "what was saved before is kept"
 
 
 @dataclass(frozen=True)
@@ -82,14 +90,12 @@ def open_folder(folder: Path, beginning: Beginning, device: torch.device, parame
     recipe, settings, split = beginning.recipe, beginning.store.settings, beginning.split
     run = Run(folder, recipe, settings, split, _environment(beginning, device, parameters))
     if distributed.is_main():
-        try:
+        with write_errors_as(RunError, folder, KEPT):
             folder.mkdir(parents=True, exist_ok=True)
             recipe.save(folder / RECIPE)
             settings.save(folder / CLIPS)
             split.save(folder / SPLIT)
             _write_environment(run)
-        except OSError as error:
-            raise RunError(f"cannot write the run folder {folder}: {error}; choose another --out") from error
     return run
 
 
@@ -109,8 +115,8 @@ def _is_begun(folder: Path) -> bool:
 def is_complete(folder: Path) -> bool:
     """Whether a run came to its end in this folder."""
     try:
-        environment = json.loads((folder / ENVIRONMENT).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        environment = read_json(folder / ENVIRONMENT, RunError, "train again")
+    except RunError:
         return False
     return isinstance(environment, dict) and environment.get("complete") is True
 
@@ -140,10 +146,8 @@ def write_state(folder: Path, state: dict[str, Any]) -> None:
     """
     content = io.BytesIO()  # torch.save reports a full disk as a corrupted archive, a plain write says what it is
     torch.save(state, content)
-    try:
+    with write_errors_as(RunError, folder, KEPT):
         write_bytes_atomically(folder / STATE, content.getbuffer())
-    except OSError as error:
-        raise _write_error(error, folder) from error
 
 
 def write_weights(folder: Path, state: dict[str, Tensor]) -> None:
@@ -152,10 +156,8 @@ def write_weights(folder: Path, state: dict[str, Tensor]) -> None:
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
-    try:
+    with write_errors_as(RunError, folder, KEPT):
         save_state_dict(state, folder / WEIGHTS)
-    except OSError as error:
-        raise _write_error(error, folder) from error
 
 
 def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
@@ -164,28 +166,24 @@ def write_history(folder: Path, history: Sequence[dict[str, Any]]) -> None:
     Raises:
         RunError: the disk is full or the folder cannot be written.
     """
-    try:
-        write_text_atomically(folder / HISTORY, json.dumps(list(history), indent=1) + "\n")
-    except OSError as error:
-        raise _write_error(error, folder) from error
+    with write_errors_as(RunError, folder, KEPT):
+        write_json(folder / HISTORY, list(history), indent=1)
 
 
 def finish_folder(run: Run, calibration: Calibration | None, history: Sequence[dict[str, Any]]) -> Run:
-    """Write calibration, curves and the mark of completion. Returns the complete run."""
+    """Write calibration, curves and the mark of completion. Returns the complete run.
+
+    Raises:
+        RunError: the disk is full or the folder cannot be written.
+    """
     run = replace(run, environment={**run.environment, "complete": True})
     if distributed.is_main():
-        if calibration is not None:
-            calibration.save(run.folder / CALIBRATION)
-        save_figure(plot_history(history, run.recipe.name), run.folder / CURVES)
-        _write_environment(run)
+        with write_errors_as(RunError, run.folder, KEPT):
+            if calibration is not None:
+                calibration.save(run.folder / CALIBRATION)
+            save_figure(plot_history(history, run.recipe.name), run.folder / CURVES)
+            _write_environment(run)
     return run
-
-
-def _write_error(error: OSError, folder: Path) -> RunError:
-    return RunError(
-        f"cannot write into {folder}: {error.strerror or error}; what was saved before is kept: "
-        "free some space and run the same command again"
-    )
 
 
 def _require_free(folder: Path) -> None:
@@ -221,7 +219,7 @@ def _environment(beginning: Beginning, device: torch.device, parameters: tuple[i
 
 
 def _write_environment(run: Run) -> None:
-    write_text_atomically(run.folder / ENVIRONMENT, json.dumps(run.environment, indent=2) + "\n")
+    write_json(run.folder / ENVIRONMENT, run.environment)
 
 
 def _require_same(run: Run, beginning: Beginning) -> None:
@@ -242,7 +240,4 @@ def _require_same(run: Run, beginning: Beginning) -> None:
         if before != now
     ]
     if differences:
-        raise RunError(
-            f"{run.folder} holds a run with another {' and '.join(differences)}; "
-            "choose another --out, or repeat the command that started it to continue"
-        )
+        raise holds_another(run.folder, "a run", differences)

@@ -8,7 +8,6 @@ result on it says nothing about real deepfakes. Its data sets are ``miniature-ff
 
 from __future__ import annotations
 
-import json
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from typing import Any, Self
 
 from stf_mamba.core.errors import DatasetError
-from stf_mamba.core.files import write_text_atomically
+from stf_mamba.core.files import read_json, write_json, write_text_atomically
 from stf_mamba.core.records import JsonRecord
 from stf_mamba.datasets.drawn import MARK_NAME, SETTINGS_NAME, UNFINISHED_NAME
 from stf_mamba.datasets.miniature.footage import Swap, SwapErrors, Take, named_generator
@@ -261,16 +260,13 @@ def _claim(folder: Path, settings: MiniatureSettings) -> None:
                 f"{folder} is not empty (there is {foreign[0]}) and not a miniature: no {SETTINGS_NAME}. "
                 "Name an empty or a new folder."
             )
-        write_text_atomically(folder / UNFINISHED_NAME, json.dumps(wanted, indent=2) + "\n")
+        write_json(folder / UNFINISHED_NAME, wanted)
     for partial in folder.rglob(".*.partial"):
         partial.unlink(missing_ok=True)
 
 
 def _read_marker(path: Path) -> Any:
-    try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except ValueError as error:
-        raise DatasetError(f"{path} is not readable as JSON ({error}). Remove the folder and make it anew.") from error
+    return read_json(path, DatasetError, "remove the folder and make it anew")
 
 
 def _differences(found: Any, wanted: dict[str, Any]) -> str:
@@ -311,7 +307,7 @@ def _write_lists(miniature: Miniature, folder: Path, settings: MiniatureSettings
     parts = {"train": pairs[: -2 * n_held], "val": pairs[-2 * n_held : -n_held], "test": pairs[-n_held:]}
     (miniature.ffpp_root / "splits").mkdir(exist_ok=True)
     for part, members in parts.items():
-        write_text_atomically(miniature.ffpp_root / "splits" / f"{part}.json", json.dumps(members, indent=2) + "\n")
+        write_json(miniature.ffpp_root / "splits" / f"{part}.json", members)
     root = miniature.celebdf_root
     lines = []
     for shoot in _plan_celebdf(root, settings):

@@ -29,12 +29,14 @@ import torch
 from torch import Tensor
 
 from stf_mamba.core.errors import ClipStoreError, UsageError
-from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically
+from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically, write_errors_as, write_failure
 from stf_mamba.core.recipe import AugmentRecipe, PseudoFakeRecipe, Recipe
-from stf_mamba.core.records import JsonRecord
+from stf_mamba.core.records import JsonRecord, load_record
 from stf_mamba.models.encoders.cnn import CnnEncoder
 from stf_mamba.models.encoders.frame_encoder import FrameEncoder
 from stf_mamba.models.encoders.vit import VitEncoder
+
+KEPT = "tokens that were stored are kept, nothing half-written stays"
 
 FORMAT = 1  # goes up when the layout, or the meaning of a view's seed, changes
 StorageType = Literal["float32", "float16", "bfloat16"]
@@ -190,7 +192,7 @@ class PrefixCache:
             ClipStoreError: the folder cannot be written.
         """
         cache = cls(root, settings)
-        try:
+        with write_errors_as(ClipStoreError, cache.root, KEPT):
             cache.folder.mkdir(parents=True, exist_ok=True)
             remove_leftovers(cache.folder)
             for shelf in cache.folder.iterdir():
@@ -198,8 +200,6 @@ class PrefixCache:
                     remove_leftovers(shelf)
             if not (cache.folder / "settings.json").is_file():
                 settings.save(cache.folder / "settings.json")
-        except OSError as error:
-            raise _write_error(error, cache.root) from error
         return cache
 
     def entry_folder(self, entry: CacheEntry) -> Path:
@@ -254,7 +254,7 @@ class PrefixCache:
         except OSError as error:
             if error.errno in (errno.ENOTEMPTY, errno.EEXIST) and self.has(entry):
                 return  # another process was first
-            raise _write_error(error, self.root) from error
+            raise write_failure(ClipStoreError, error, self.root, KEPT) from error
 
 
 def _serialise(tokens: Tensor, settings: CacheSettings) -> memoryview:
@@ -274,19 +274,11 @@ def _serialise(tokens: Tensor, settings: CacheSettings) -> memoryview:
 
 
 def _verify(folder: Path, entry: CacheEntry) -> None:
-    stored = StoredTokens.from_json(json.loads((folder / "entry.json").read_text(encoding="utf-8")))
+    again = f"remove {folder} and fill the cache again, it computes what is missing"
+    stored = load_record(StoredTokens, folder / "entry.json", ClipStoreError, again)
     if stored.entry != entry:
         raise ValueError(f"it is of another entry ({stored.entry})")
     with (folder / "tokens.npy").open("rb") as file:
         found = hashlib.file_digest(file, "sha256").hexdigest()
     if found != stored.tokens_sha256:
         raise ValueError(f"its checksum is {found[:12]}…, expected {stored.tokens_sha256[:12]}…")
-
-
-def _write_error(error: OSError, root: Path) -> ClipStoreError:
-    if error.errno in (errno.ENOSPC, errno.EDQUOT):
-        return ClipStoreError(
-            f"the disk that holds {root} is full; free some space and run the same command again: "
-            "tokens that were stored are kept, nothing half-written stays"
-        )
-    return ClipStoreError(f"cannot write below {root}: {error}; check the folder's permissions, or choose another")
