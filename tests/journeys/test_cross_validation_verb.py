@@ -79,30 +79,6 @@ def test_it_continues_with_what_is_there_and_compares(cross_validated):
     assert f"  mean fold AUC {mean} − {mean} = +0.000, no interval: too few groups of people (3)" in lines
 
 
-@pytest.mark.parametrize(
-    ("options", "message"),
-    [
-        (("--seeds", "42;43"), "--seeds is '42;43', expected whole numbers with commas"),
-        (("--seeds", "7,7"), "seeds are [7, 7], expected at least one and each once"),
-        (("--folds", 1), "1"),
-    ],
-)
-def test_numbers_that_make_no_folds_are_wrong_usage(cross_validated, tmp_path, options, message):
-    command, _, _ = cross_validated
-    refused = stf(*command, "--out", tmp_path / "out", *options)
-    assert refused.exit_code == 2
-    assert message in refused.error
-    assert not (tmp_path / "out").exists()
-
-
-def test_the_other_result_is_looked_for_before_anything_is_trained(cross_validated, tmp_path):
-    command, _, _ = cross_validated
-    refused = stf(*command, "--out", tmp_path / "out", "--compare", tmp_path / "nothing")
-    assert refused.exit_code == 1
-    assert "cross-validation.json is missing; repeat the stf crossvalidate command" in refused.error
-    assert not (tmp_path / "out").exists()
-
-
 def test_another_commands_folder_is_refused(cross_validated):
     command, out, _ = cross_validated
     refused = stf(*command, "--out", out, "--select", "last")

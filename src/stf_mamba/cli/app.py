@@ -1,7 +1,7 @@
 """The command line: ``stf VERB``. Each verb calls the library and says what came of it.
 
-Heavy imports happen inside the verbs, so that ``stf --help`` answers at once. The verbs stand by subject in
-``data``, ``training``, ``evaluation``, ``detection``, ``signals`` and ``study``; the rest is here.
+Arguments are checked first and heavy imports happen inside the verbs, so that help and refusals come at once. The verbs
+stand by subject in the other modules of this room; the short ones are here.
 """
 
 from __future__ import annotations
@@ -9,27 +9,41 @@ from __future__ import annotations
 import io
 import json
 import sys
-from importlib import metadata
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
+from stf_mamba.cli.arguments import folder_to_write, weights_source
 from stf_mamba.cli.data import audit, prepare, pseudofakes, split
 from stf_mamba.cli.detection import detect
 from stf_mamba.cli.evaluation import evaluate
-from stf_mamba.cli.options import JsonOption, reports_errors
+from stf_mamba.cli.options import JsonOption
 from stf_mamba.cli.signals import signals
 from stf_mamba.cli.study import report, study
 from stf_mamba.cli.training import crossvalidate, estimate, train
+from stf_mamba.cli.verbs import Verbs
 from stf_mamba.core.errors import UsageError
+
+FIRST_STEPS = """\
+STF-Mamba: a deepfake video detector that shows its evidence.
+
+  stf doctor                      what this machine has, and what is missing
+  stf demo                        the whole machinery on drawn videos, in minutes
+  stf detect VIDEO --model RUN    a verdict on a video, by a model that you trained
+
+stf --help lists all commands, stf COMMAND --help explains one."""
 
 app = typer.Typer(
     name="stf",
+    cls=Verbs,
     help="STF-Mamba: a deepfake video detector that shows its evidence.",
-    no_args_is_help=True,
-    add_completion=False,
+    epilog="A verdict on your own videos takes a trained model: stf prepare, stf train, then stf detect.",
+    invoke_without_command=True,
+    context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # rich's panels take longer to import than everything else together
 )
 
 
@@ -38,41 +52,54 @@ def main() -> None:
     for stream in (sys.stdout, sys.stderr):
         if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")  # a file's name need not be text
-    app()
+    app(prog_name="stf")
 
 
-@app.callback(invoke_without_command=True)
-def options(version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False) -> None:
-    """Deepfake video detection: prepare, train, evaluate, detect."""
+@app.callback()
+def options(
+    context: typer.Context,
+    version: Annotated[bool, typer.Option("--version", help="Print the version and exit.")] = False,
+) -> None:
+    """STF-Mamba: a deepfake video detector that shows its evidence."""
     if version:
-        typer.echo(f"stf-mamba {metadata.version('stf-mamba')}")
+        from stf_mamba import __version__
+
+        typer.echo(f"stf-mamba {__version__}")
         raise typer.Exit
+    if context.invoked_subcommand is None:
+        typer.echo(FIRST_STEPS)
 
 
-@reports_errors
 def demo(
-    out: Annotated[Path, typer.Option("--out", help="Folder for everything that the demonstration makes.")] = Path(
-        "demo"
-    ),
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder for everything that the demonstration makes.", callback=folder_to_write),
+    ] = Path("demo"),
     seed: Annotated[int, typer.Option("--seed", help="Root of every draw.")] = 42,
 ) -> None:
-    """Show the whole machinery on a generated miniature: corpus, clips, training, evaluation, a verdict."""
+    """Show the whole machinery on drawn videos. Makes a corpus, clips, a trained model, its evaluation, a verdict."""
     from stf_mamba.cli.demo import run_demo
 
     run_demo(out, seed)
 
 
-@reports_errors
 def weights(
     file: Annotated[
-        Path | None, typer.Argument(help="Weights to check: a file, package:NAME, or hf:OWNER/NAME@COMMIT.")
+        Path | None,
+        typer.Argument(
+            help="Weights to check: a file, package:NAME, or hf:OWNER/NAME@COMMIT.", callback=weights_source
+        ),
     ] = None,
-    encoder: Annotated[str | None, typer.Option("--encoder", help="The encoder that it should fit.")] = None,
+    encoder: Annotated[str | None, typer.Option("--encoder", help="The encoder that they should fit.")] = None,
 ) -> None:
-    """List the encoders, or check that a weights file fits one, strictly."""
+    """List the encoders, or check weights. A file fits an encoder if every tensor finds its place."""
+    if file is None and encoder is not None:
+        raise UsageError(f"--encoder {encoder} needs a weights file to check: stf weights FILE --encoder {encoder}")
+    if file is not None and encoder is None:
+        raise UsageError(f"which encoder should {file} fit? Add --encoder NAME; stf weights lists the names")
     from stf_mamba.models.encoders.registry import ENCODERS
 
-    if file is None:
+    if file is None or encoder is None:
         for known, spec in ENCODERS.items():
             typer.echo(f"{known:<20} {spec.description}")
         return
@@ -89,9 +116,11 @@ def weights(
     typer.echo(f"{file} fits {encoder}; sha256 {sha256_of(file)}")
 
 
-@reports_errors
 def doctor(as_json: JsonOption = False) -> None:
-    """Say what this machine has: versions, devices, codecs, the face detector. Exits with 1 if something is missing."""
+    """Say what this machine has, and what is missing. Looks at versions, devices, codecs, the face detector.
+
+    Exits with 1 if something is missing.
+    """
     from stf_mamba.cli.doctor import examine
 
     facts, problems = examine()
@@ -106,22 +135,23 @@ def doctor(as_json: JsonOption = False) -> None:
         raise typer.Exit(1)
 
 
-VERBS = (
-    demo,
-    detect,
-    prepare,
-    pseudofakes,
-    split,
-    audit,
-    estimate,
-    train,
-    crossvalidate,
-    evaluate,
-    signals,
-    study,
-    report,
-    weights,
-    doctor,
-)
-for verb in VERBS:
-    app.command()(verb)
+# Each verb with an example of its use.
+VERBS: dict[Callable[..., None], str] = {
+    demo: "stf demo --out demo",
+    detect: "stf detect suspect.mp4 --model runs/v8 --out verdicts",
+    prepare: "stf prepare --dataset ffpp --root FaceForensics++ --out clips",
+    pseudofakes: "stf pseudofakes --clips clips --out samples --count 4",
+    split: "stf split identity --clips clips --out split.json --validation-fraction 0.2",
+    audit: "stf audit --clips clips --split runs/v8",
+    estimate: "stf estimate recipes/v8.toml --videos 1000 --clips-per-video 4",
+    train: "stf train recipes/v8.toml --clips clips --weights vit.pth --out runs/v8",
+    crossvalidate: "stf crossvalidate recipes/v8.toml --clips clips --from-scratch --out cv",
+    evaluate: "stf evaluate runs/v8 --clips clips --dataset celebdf-test",
+    signals: "stf signals suspect.mp4 --out signals",
+    study: "stf study --clips clips --only v8 --weights dinov2_vitb14=vit.pth",
+    report: "stf report study --format html",
+    weights: "stf weights vit.pth --encoder dinov2_vitb14",
+    doctor: "stf doctor",
+}
+for verb, example in VERBS.items():
+    app.command(epilog=f"\b\nExample:\n  {example}")(verb)

@@ -6,72 +6,94 @@ import json
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any, Literal, TypeAlias
 
 import typer
 
+from stf_mamba.cli.arguments import (
+    file_to_write,
+    folder_to_write,
+    part_of_one,
+    positive_share,
+    require_dataset,
+    trained_run,
+)
 from stf_mamba.cli.options import (
-    EXIT_NOT_ANALYSABLE,
     ClipsOption,
     DatasetNameOption,
     FaceModelOption,
     JsonOption,
-    Sampling,
     SettingsOption,
-    SplitKind,
     load_split,
     open_clips,
-    plain,
-    reports_errors,
+    wrong_values_are_wrong_usage,
 )
 from stf_mamba.cli.progress import progress_bar, stderr
+from stf_mamba.cli.verbs import EXIT_NOT_ANALYSABLE, plain
 from stf_mamba.core.errors import DatasetError, UsageError
+from stf_mamba.core.recipe import DataRecipe, Recipe
 
 if TYPE_CHECKING:
     from stf_mamba.clips.preparation import Summary
     from stf_mamba.clips.records import ClipSettings, Manifest, StoredVideo
     from stf_mamba.clips.store import ClipStore
-    from stf_mamba.core.recipe import Recipe
     from stf_mamba.core.records import VideoRecord
     from stf_mamba.datasets.protocols import Variant
     from stf_mamba.training.items import TrainingClip
 
+DatasetKind: TypeAlias = Literal["ffpp", "celebdf", "folder", "csv"]
+Compression: TypeAlias = Literal["raw", "c23", "c40"]
+CelebDFPart: TypeAlias = Literal["test", "all"]
+Sampling: TypeAlias = Literal["uniform", "consecutive"]
+SplitKind: TypeAlias = Literal["identity", "official", "report", "report-corrected"]
 
-@reports_errors
+
 def prepare(
-    dataset: Annotated[str, typer.Option("--dataset", help="ffpp, celebdf, folder or csv.")],
+    dataset: Annotated[DatasetKind, typer.Option("--dataset", help="Its layout; csv is a list of files.")],
     root: Annotated[Path, typer.Option("--root", help="The data set's top folder; for csv the file.", exists=True)],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the clips; may hold several data sets.")],
-    compression: Annotated[str, typer.Option("--compression", help="FaceForensics++ only: raw, c23 or c40.")] = "c23",
-    part: Annotated[str | None, typer.Option("--part", help="Celeb-DF only: test (its official list) or all.")] = None,
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="Folder for the clips; may hold several data sets.", callback=folder_to_write),
+    ],
+    compression: Annotated[Compression, typer.Option("--compression", help="FaceForensics++ only.")] = "c23",
+    part: Annotated[
+        CelebDFPart | None, typer.Option("--part", help="Celeb-DF only: its official test list (without it) or all.")
+    ] = None,
     name: Annotated[str | None, typer.Option("--name", help="Name of the prepared data set.")] = None,
-    like: Annotated[Path | None, typer.Option("--like", help="A run whose clip settings are to be used.")] = None,
-    frames: Annotated[int, typer.Option("--frames", help="Frames of a clip.")] = 32,
-    sampling: Annotated[Sampling, typer.Option("--sampling", help="How frames are chosen.")] = Sampling.UNIFORM,
-    window_s: Annotated[float, typer.Option("--window-s", help="Seconds a clip spans; 0 for the whole track.")] = 10.0,
-    clips_per_track: Annotated[int, typer.Option("--clips-per-track", help="At most so many clips of a face.")] = 4,
-    size_px: Annotated[int, typer.Option("--size", help="Side of the crops in pixels.")] = 224,
+    like: Annotated[
+        Path | None, typer.Option("--like", help="A run whose clip settings are to be used.", callback=trained_run)
+    ] = None,
+    frames: Annotated[int, typer.Option("--frames", help="Frames of a clip.", min=2)] = 32,
+    sampling: Annotated[Sampling, typer.Option("--sampling", help="How frames are chosen.")] = "uniform",
+    window_s: Annotated[
+        float, typer.Option("--window-s", help="Seconds a clip spans; 0 for the whole track.", min=0)
+    ] = 10.0,
+    clips_per_track: Annotated[
+        int, typer.Option("--clips-per-track", help="At most so many clips of a face.", min=1)
+    ] = 4,
+    size_px: Annotated[int, typer.Option("--size", help="Side of the crops in pixels.", min=1)] = 224,
     align: Annotated[bool, typer.Option("--align", help="Turn faces upright by their landmarks.")] = False,
     face_model: FaceModelOption = None,
-    jobs: Annotated[int | None, typer.Option("--jobs", help="Processes; one per core without it.")] = None,
+    jobs: Annotated[int | None, typer.Option("--jobs", help="Processes; one per core without it.", min=1)] = None,
     as_json: JsonOption = False,
 ) -> None:
     """Cut every video's face clips once. Run it again to continue after a stop."""
-    from stf_mamba.clips.preparation import manifest_name
-    from stf_mamba.clips.preparation import prepare as prepare_records
-    from stf_mamba.clips.store import ClipStore
     from stf_mamba.datasets import load_dataset
     from stf_mamba.datasets.drawn import require_name_of
 
-    records = load_dataset(dataset, root, compression, part=_celebdf_part(part))
+    records = load_dataset(dataset, root, compression, part=part)
+    if name is not None:
+        require_name_of(records, name)
+    from stf_mamba.clips.preparation import manifest_name
+    from stf_mamba.clips.preparation import prepare as prepare_records
+    from stf_mamba.clips.store import ClipStore
+
     asked: dict[str, Any] = {
         "frames": frames,
-        "sampling": sampling.value,
+        "sampling": sampling,
         "window_s": window_s or None,
         "clips_per_track": clips_per_track,
     }
-    if name is not None:
-        require_name_of(records, name)
     settings = _clip_settings(like, asked, {"size_px": size_px, "align": align}, face_model)
     store = ClipStore.create(out, settings)
     if name is not None and dataset in ("folder", "csv"):
@@ -91,23 +113,24 @@ def prepare(
         raise typer.Exit(EXIT_NOT_ANALYSABLE)
 
 
-@reports_errors
 def pseudofakes(
     clips: ClipsOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and videos.")],
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and videos.", callback=folder_to_write)],
     count: Annotated[int, typer.Option("--count", help="From so many real videos.", min=1)] = 8,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="Whose amplitudes; the defaults without it.")] = None,
     dataset: DatasetNameOption = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Show every kind of pseudo-fake beside its real clip: picture sheets and short videos. Look before you train."""
+    """Show pseudo-fakes beside their real clips. Picture sheets and short videos of each kind: look before training."""
+    asked = None if recipe is None else Recipe.load(recipe)
+    require_dataset(clips, dataset)
     from stf_mamba.augmentation.pseudofakes import Donor
     from stf_mamba.augmentation.samples import write_samples
     from stf_mamba.core.seeds import derive_seed
     from stf_mamba.training.items import ItemReader
 
     store, manifest = open_clips(clips, dataset, settings)
-    loaded = _recipe_for(recipe, store)
+    loaded = _recipe_for(asked, store)
     reals = _one_real_clip_a_video(store, manifest, loaded)
     reader = ItemReader(store, loaded, reals)
     left_out = []
@@ -128,60 +151,66 @@ def pseudofakes(
         raise typer.Exit(EXIT_NOT_ANALYSABLE)
 
 
-@reports_errors
 def split(
     kind: Annotated[SplitKind, typer.Argument(help="Which rule.")],
     clips: ClipsOption,
-    out: Annotated[Path, typer.Option("--out", help="The split file, for stf train --split.")],
+    out: Annotated[Path, typer.Option("--out", help="The split file, for stf train --split.", callback=file_to_write)],
     dataset: DatasetNameOption = None,
     test_dataset: Annotated[
         str | None, typer.Option("--test-dataset", help="report: the prepared Celeb-DF (part all), by its name.")
     ] = None,
     lists: Annotated[
-        Path | None, typer.Option("--lists", help="official: the folder of FF++'s train/val/test.json.")
+        Path | None,
+        typer.Option(
+            "--lists", help="official: the folder of FF++'s train/val/test.json.", exists=True, file_okay=False
+        ),
     ] = None,
     validation_fraction: Annotated[
-        float, typer.Option("--validation-fraction", help="identity: part of videos.")
+        float, typer.Option("--validation-fraction", help="identity: part of the videos.", callback=part_of_one)
     ] = 0.2,
-    scale: Annotated[float, typer.Option("--scale", help="report: fraction of its numbers to draw.")] = 1.0,
+    scale: Annotated[
+        float, typer.Option("--scale", help="report: fraction of its numbers to draw.", callback=positive_share)
+    ] = 1.0,
     seed: Annotated[int, typer.Option("--seed", help="Root of every draw.")] = 42,
     settings: SettingsOption = None,
 ) -> None:
-    """Write a split of prepared data by a named rule: identity, official (FF++), report, report-corrected."""
+    """Write a split of prepared data. The rule is identity, official (FF++'s), report or report-corrected."""
+    if kind == "official" and lists is None:
+        raise UsageError("the official split needs --lists FOLDER with train.json, val.json and test.json")
+    if kind in ("report", "report-corrected") and test_dataset is None:
+        raise UsageError("the report's sampling tests on Celeb-DF; name its prepared clips with --test-dataset")
+    require_dataset(clips, dataset)
+    require_dataset(clips, test_dataset, "--test-dataset")
     from stf_mamba.datasets.protocols import official_ffpp_split, report_protocol
     from stf_mamba.datasets.splits import identity_disjoint_split
 
     store, manifest = open_clips(clips, dataset, settings)
     records = [entry.record for entry in manifest.entries]
-    try:
-        if kind is SplitKind.IDENTITY:
-            usable = [entry.record for entry in manifest.entries if entry.clips]
-            chosen = identity_disjoint_split(usable, validation_fraction, seed=seed)
-        elif kind is SplitKind.OFFICIAL:
-            if lists is None:
-                raise UsageError("the official split needs --lists FOLDER with train.json, val.json and test.json")
-            chosen = official_ffpp_split(records, lists)
-        else:
-            if test_dataset is None:
-                raise UsageError("the report's sampling tests on Celeb-DF; name its prepared clips with --test-dataset")
-            tests = [entry.record for entry in store.manifest(test_dataset).entries]
-            variant: Variant = "report" if kind is SplitKind.REPORT else "correct"
-            chosen = report_protocol(records, tests, seed, variant, scale)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
+    if kind == "identity":
+        usable = [entry.record for entry in manifest.entries if entry.clips]
+        chosen = identity_disjoint_split(usable, validation_fraction, seed=seed)
+    elif kind == "official":
+        assert lists is not None
+        chosen = official_ffpp_split(records, lists)
+    else:
+        tests = [entry.record for entry in store.manifest(test_dataset).entries]
+        variant: Variant = "report" if kind == "report" else "correct"
+        chosen = report_protocol(records, tests, seed, variant, scale)
     chosen.save(out)
     sizes = ", ".join(f"{part} {len(ids)}" for part, ids in chosen.parts.items())
     typer.echo(f"{out}: {chosen.name} ({sizes}), sha256 {chosen.sha256}")
 
 
-@reports_errors
 def audit(
     clips: ClipsOption,
-    split: Annotated[Path, typer.Option("--split", help="A run folder, a split file, or a folder of FF++'s JSONs.")],
+    split: Annotated[
+        Path, typer.Option("--split", help="A run folder, a split file, or a folder of FF++'s JSONs.", exists=True)
+    ],
     dataset: DatasetNameOption = None,
     settings: SettingsOption = None,
 ) -> None:
-    """Look for people, sources and files that two parts of a split share. Exits with 1 if there are any."""
+    """Look for what two parts of a split share. People, sources and files; exits with 1 if there are any."""
+    require_dataset(clips, dataset)
     from stf_mamba.clips.store import ClipStore
     from stf_mamba.datasets.audit import audit as audit_split
 
@@ -209,10 +238,8 @@ def _clip_settings(
     from stf_mamba.faces.settings import FaceSettings
 
     detector = load_face_detector(face_model).name
-    try:
+    with wrong_values_are_wrong_usage():
         settings = ClipSettings(detector, FaceSettings(**asked_faces), **asked)
-    except ValueError as error:
-        raise UsageError(str(error)) from None
     if like is None:
         return settings
     if settings != ClipSettings(detector):
@@ -223,18 +250,11 @@ def _clip_settings(
     return settings
 
 
-def _celebdf_part(part: str | None) -> Any:
-    if part not in (None, "test", "all"):
-        raise UsageError(f"--part is {part!r}, expected test or all")
-    return part
-
-
-def _recipe_for(path: Path | None, store: ClipStore) -> Recipe:
-    """The recipe that was named, or the default one with as many frames as the clips have."""
-    from stf_mamba.core.recipe import DataRecipe, Recipe
+def _recipe_for(asked: Recipe | None, store: ClipStore) -> Recipe:
+    """The recipe that was asked for, or the default one with as many frames as the clips have."""
     from stf_mamba.training.requirements import require_frames
 
-    recipe = Recipe(data=DataRecipe(frames=store.settings.frames)) if path is None else Recipe.load(path)
+    recipe = asked or Recipe(data=DataRecipe(frames=store.settings.frames))
     require_frames(recipe, store)
     return recipe
 

@@ -8,16 +8,12 @@ from typing import TYPE_CHECKING, Annotated
 
 import typer
 
-from stf_mamba.cli.options import (
-    EXIT_FAIL_ON,
-    EXIT_NOT_ANALYSABLE,
-    DeviceOption,
-    FaceModelOption,
-    JsonOption,
-    reports_errors,
-)
+from stf_mamba.cli.arguments import folder_to_write, trained_run, weights_source
+from stf_mamba.cli.options import DeviceOption, FaceModelOption, JsonOption
 from stf_mamba.cli.progress import by_position, progress_bar
+from stf_mamba.cli.verbs import EXIT_FAIL_ON, EXIT_NOT_ANALYSABLE
 from stf_mamba.core.errors import DatasetError, StfError, UsageError, VideoError
+from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import Outcome
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 
@@ -26,20 +22,25 @@ if TYPE_CHECKING:
     from stf_mamba.detection.detector import Detector
 
 
-@reports_errors
 def detect(
     paths: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.", exists=True)],
-    model: Annotated[Path | None, typer.Option("--model", help="A run folder made by stf train.")] = None,
-    out: Annotated[Path, typer.Option("--out", help="Folder for the verdicts (JSON and HTML).")] = Path("verdicts"),
+    model: Annotated[
+        Path | None, typer.Option("--model", help="A run folder made by stf train.", callback=trained_run)
+    ] = None,
+    out: Annotated[
+        Path, typer.Option("--out", help="Folder for the verdicts (JSON and HTML).", callback=folder_to_write)
+    ] = Path("verdicts"),
     as_json: JsonOption = False,
     fail_on: Annotated[Outcome | None, typer.Option("--fail-on", help="Exit with 10 if any video has it.")] = None,
     untrained: Annotated[bool, typer.Option("--untrained", help="Run a model that was never trained.")] = False,
     recipe: Annotated[Path | None, typer.Option("--recipe", help="With --untrained: the model's recipe.")] = None,
-    weights: Annotated[Path | None, typer.Option("--weights", help="With --untrained: encoder weights.")] = None,
+    weights: Annotated[
+        Path | None, typer.Option("--weights", help="With --untrained: encoder weights.", callback=weights_source)
+    ] = None,
     face_model: FaceModelOption = None,
     device: DeviceOption = "auto",
 ) -> None:
-    """Give a verdict on each video: JSON, and a page that shows what it rests on."""
+    """Give a verdict on each video. As JSON, and as a page that shows what it rests on."""
     videos = _videos_in(paths)
     detector = _detector(model, untrained, recipe, weights, face_model, device)
     out.mkdir(parents=True, exist_ok=True)
@@ -77,10 +78,10 @@ def _detector(
             "no trained model was given, and an untrained one says nothing; train one (stf prepare, stf train) and "
             "give its folder with --model RUN. To look at curves only, add --untrained"
         )
-    from stf_mamba.core.recipe import Recipe
+    loaded = Recipe() if recipe is None else Recipe.load(recipe)
     from stf_mamba.detection.detector import untrained_detector
 
-    return untrained_detector(Recipe() if recipe is None else Recipe.load(recipe), weights, device, face_model)
+    return untrained_detector(loaded, weights, device, face_model)
 
 
 def _detect_one(detector: Detector, path: Path, out: Path, stem: str) -> Verdict:

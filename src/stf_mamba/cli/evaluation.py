@@ -4,22 +4,21 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from stf_mamba.cli.arguments import file_to_write, require_dataset, trained_run
 from stf_mamba.cli.options import (
     ClipsOption,
     DatasetNameOption,
     DeviceOption,
     JsonOption,
-    PartName,
     SettingsOption,
     open_clips,
-    plain,
-    reports_errors,
 )
 from stf_mamba.cli.progress import progress_bar, stderr
+from stf_mamba.cli.verbs import plain
 from stf_mamba.core.errors import UsageError
 
 if TYPE_CHECKING:
@@ -27,25 +26,33 @@ if TYPE_CHECKING:
     from stf_mamba.evaluation.predictions import Predictions
     from stf_mamba.evaluation.protocol import Part
 
+PartChoice: TypeAlias = Literal["auto", "train", "validation", "test", "all"]
 
-@reports_errors
+
 def evaluate(
     clips: ClipsOption,
-    run: Annotated[Path | None, typer.Argument(help="A run folder made by stf train.")] = None,
+    run: Annotated[Path | None, typer.Argument(help="A run folder made by stf train.", callback=trained_run)] = None,
     sbi_checkpoint: Annotated[
-        Path | None, typer.Option("--sbi-checkpoint", help="Instead of a run: a published SBI checkpoint.")
+        Path | None,
+        typer.Option(
+            "--sbi-checkpoint", help="Instead of a run: a published SBI checkpoint.", exists=True, dir_okay=False
+        ),
     ] = None,
     part: Annotated[
-        PartName,
+        PartChoice,
         typer.Option("--part", help="Part of the run's split; auto: its test or else validation part, all of others."),
-    ] = PartName.AUTO,
-    out: Annotated[Path | None, typer.Option("--out", help="The CSV; in the run's folder without it.")] = None,
+    ] = "auto",
+    out: Annotated[
+        Path | None,
+        typer.Option("--out", help="The CSV; in the run's folder without it.", callback=file_to_write),
+    ] = None,
     dataset: DatasetNameOption = None,
     settings: SettingsOption = None,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Score prepared videos with a run: predictions.csv with its protocol, and AUC with an interval."""
+    """Score prepared videos with a run. Writes predictions.csv with its protocol; prints AUC with an interval."""
+    require_dataset(clips, dataset)
     if sbi_checkpoint is None:
         if run is None:
             raise UsageError("nothing to evaluate; give a run folder made by stf train, or --sbi-checkpoint FILE")
@@ -53,7 +60,7 @@ def evaluate(
             raise UsageError("--settings goes with --sbi-checkpoint; a run reads the clips made with its own settings")
         predictions, chosen, target = _score_with_run(run, clips, part, out, dataset, device)
     else:
-        if run is not None or part not in (PartName.AUTO, PartName.ALL) or out is None:
+        if run is not None or part not in ("auto", "all") or out is None:
             raise UsageError("--sbi-checkpoint scores all videos into --out FILE; leave out the run and --part")
         predictions = _score_with_sbi(sbi_checkpoint, clips, dataset, settings, device)
         chosen, target = "all", out
@@ -62,7 +69,7 @@ def evaluate(
 
 
 def _score_with_run(
-    run: Path, clips: Path, part: PartName, out: Path | None, dataset: str | None, device: str
+    run: Path, clips: Path, part: PartChoice, out: Path | None, dataset: str | None, device: str
 ) -> tuple[Predictions, Part, Path]:
     """Predictions, the part that was scored, and where they belong."""
     from stf_mamba.evaluation.evaluate import evaluate as evaluate_run
@@ -72,7 +79,7 @@ def _score_with_run(
     loaded = Run.load(run)
     store = clips_for(loaded, clips)
     manifest = store.manifest(dataset)
-    chosen: Part = natural_part(loaded, manifest) if part is PartName.AUTO else part.value  # type: ignore[assignment]
+    chosen: Part = natural_part(loaded, manifest) if part == "auto" else part
     total = len(entries_of_part(loaded, manifest, chosen))
     with progress_bar("scoring", total, "videos") as advance:
         predictions = evaluate_run(loaded, store, manifest, chosen, device, lambda video_id: advance(1, video_id))

@@ -8,9 +8,11 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
+from stf_mamba.cli.arguments import folder_to_write
 from stf_mamba.cli.detection import distinct_stems
-from stf_mamba.cli.options import EXIT_NOT_ANALYSABLE, FaceModelOption, JsonOption, plain, reports_errors
+from stf_mamba.cli.options import FaceModelOption, JsonOption
 from stf_mamba.cli.progress import by_position, progress_bar, stderr
+from stf_mamba.cli.verbs import EXIT_NOT_ANALYSABLE, plain
 from stf_mamba.core.errors import StfError, VideoError
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 
@@ -20,14 +22,15 @@ if TYPE_CHECKING:
 NOTE = "These are measurements, not verdicts: none of them says whether a video was manipulated."
 
 
-@reports_errors
 def signals(
     files: Annotated[list[Path], typer.Argument(help="Videos.", exists=True, dir_okay=False)],
-    out: Annotated[Path, typer.Option("--out", help="Folder for the pages (PNG).")] = Path("signals"),
+    out: Annotated[Path, typer.Option("--out", help="Folder for the pages (PNG).", callback=folder_to_write)] = Path(
+        "signals"
+    ),
     as_json: JsonOption = False,
     face_model: FaceModelOption = None,
 ) -> None:
-    """Measure five forensic signals on 32 consecutive frames of each video's most prominent face."""
+    """Measure five forensic signals. On 32 consecutive frames of each video's most prominent face."""
     from stf_mamba.faces.detectors import load_face_detector
 
     detector = load_face_detector(face_model)

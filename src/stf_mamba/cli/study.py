@@ -3,26 +3,34 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from enum import StrEnum
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from stf_mamba.cli.arguments import (
+    folder_to_write,
+    made_by,
+    named_values,
+    prepared_clips,
+    require_dataset,
+    weights_source,
+    whole_numbers,
+)
 from stf_mamba.cli.options import (
     DatasetNameOption,
     DeviceOption,
     FromScratchOption,
-    GroupingName,
+    GroupingOption,
     SettingsOption,
+    SplitOption,
     load_split,
     open_clips,
-    reports_errors,
-    whole_numbers,
     wrong_values_are_wrong_usage,
 )
 from stf_mamba.cli.progress import by_position, progress_bar, stderr, training_progress
 from stf_mamba.core.errors import UsageError
+from stf_mamba.study.rows import COMPRESSION_KEY, ROWS, SIGNALS_KEY, chosen_keys
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -32,50 +40,39 @@ if TYPE_CHECKING:
     from stf_mamba.study.running import StudyPlan
 
 
+BudgetName: TypeAlias = Literal["miniature", "small", "full"]
+Protocol: TypeAlias = Literal["right", "report"]
+FORMATS = ("html", "docx", "latex")
 TIMING = "timing the networks on single frames"
 
 
-class BudgetName(StrEnum):
-    """How much of every row is run, as an option."""
-
-    MINIATURE = "miniature"
-    SMALL = "small"
-    FULL = "full"
-
-
-class ProtocolOption(StrEnum):
-    """Whose protocol, as an option."""
-
-    RIGHT = "right"
-    REPORT = "report"
-
-
-@reports_errors
 def study(
     out: Annotated[
-        Path, typer.Option("--out", help="The study's folder; finished rows there are not run again.")
+        Path,
+        typer.Option(
+            "--out", help="The study's folder; finished rows there are not run again.", callback=folder_to_write
+        ),
     ] = Path("study"),
     clips: Annotated[
-        Path | None, typer.Option("--clips", help="The folder that stf prepare filled; the miniature draws its own.")
+        Path | None,
+        typer.Option(
+            "--clips", help="The folder that stf prepare filled; the miniature draws its own.", callback=prepared_clips
+        ),
     ] = None,
-    budget: Annotated[BudgetName, typer.Option("--budget", help="How much of every row.")] = BudgetName.SMALL,
+    budget: Annotated[BudgetName, typer.Option("--budget", help="How much of every row.")] = "small",
     only: Annotated[str | None, typer.Option("--only", help="Rows, such as v8,v8-mixer-*; all without it.")] = None,
     seeds: Annotated[str, typer.Option("--seeds", help="Of the trainings, such as 42,43,44.")] = "42",
     list_rows: Annotated[
         bool, typer.Option("--list", help="Show rows, questions, state and cost; train nothing.")
     ] = False,
     protocol: Annotated[
-        ProtocolOption, typer.Option("--protocol", help="As it should be, or the report's way, known faults included.")
-    ] = ProtocolOption.RIGHT,
+        Protocol, typer.Option("--protocol", help="As it should be, or the report's way, known faults included.")
+    ] = "right",
     folds: Annotated[
         int | None, typer.Option("--folds", help="Grouped cross-validation; one split without it.", min=2)
     ] = None,
-    grouping: Annotated[
-        GroupingName, typer.Option("--grouping", help="Hold out people, or whole components of linked people.")
-    ] = GroupingName.COMPONENTS,
-    split: Annotated[
-        Path | None, typer.Option("--split", help="A split file, or a folder with FF++'s train/val/test.json.")
-    ] = None,
+    grouping: GroupingOption = "components",
+    split: SplitOption = None,
     cross: Annotated[str | None, typer.Option("--cross", help="A second prepared data set, never trained on.")] = None,
     weights: Annotated[
         list[str] | None,
@@ -91,22 +88,30 @@ def study(
     device: DeviceOption = "auto",
 ) -> None:
     """Run the study's rows, or what is missing of them. Run it again to continue after a stop; then stf report."""
+    keys = chosen_keys(only)
+    drawn, stand_ins = whole_numbers("--seeds", seeds), named_values("--stand-in", stand_in)
+    sources = {name: weights_source(Path(source)) for name, source in named_values("--weights", weights).items()}
+    if clips is None and budget != "miniature" and not list_rows:
+        raise UsageError(f"--budget {budget} needs prepared clips: give --clips, or --budget miniature")
+    if folds is not None and protocol == "report":
+        raise UsageError("--folds do not go with --protocol report, which has one split; leave one of them out")
+    if folds is not None and cross is not None:
+        raise UsageError("with --folds the second data set is never scored; leave out --cross")
+    if clips is not None:
+        require_dataset(clips, dataset)
+        require_dataset(clips, cross, "--cross")
     from stf_mamba.models.weights.sources import local_weights
     from stf_mamba.study.budgets import BUDGETS
-    from stf_mamba.study.rows import ROWS, chosen_keys
     from stf_mamba.study.running import StudyPlan, prepare_folder, run_study
 
-    keys = chosen_keys(only)
-    size = BUDGETS[budget.value]
+    size = BUDGETS[budget]
     size = replace(size, trainable_blocks=0) if frozen else size
-    drawn, stand_ins = whole_numbers("--seeds", seeds), _pairs("--stand-in", stand_in)
-    sources = _pairs("--weights", weights)
     if list_rows and clips is None and not (out / "study.json").is_file():
         _list_without_clips(size, stand_ins, len(drawn), keys, device)
         return
-    if clips is None and budget is not BudgetName.MINIATURE:
-        raise UsageError(f"--budget {budget.value} needs prepared clips: give --clips, or --budget miniature")
-    encoder_weights = {name: local_weights(source) for name, source in sources.items()}
+    if clips is None and budget != "miniature":
+        raise UsageError(f"--budget {budget} needs prepared clips: give --clips, or --budget miniature")
+    encoder_weights = {name: local_weights(source) for name, source in sources.items() if source is not None}
     if clips is None:
         plan = _miniature(out, size)
         plan = plan if folds is None else replace(plan, cross=None)
@@ -125,11 +130,11 @@ def study(
             plan,
             seeds=drawn,
             folds=folds,
-            grouping=grouping.value,
+            grouping=grouping,
             weights=encoder_weights,
             stand_ins=stand_ins,
             from_scratch=from_scratch,
-            protocol=protocol.value,
+            protocol=protocol,
             device=device,
         )
     rows = [key for key in keys if key in ROWS]
@@ -148,7 +153,7 @@ def study(
         done += 1
         stderr().print(f"[{done} of {len(rows)}] {key}: {state}", markup=False)
 
-    with wrong_values_are_wrong_usage(), training_progress(epoch_lines=False) as watcher:
+    with training_progress(epoch_lines=False) as watcher:
         result = run_study(plan, rows, watcher, on_row)
     for key, row in result.finished.items():
         second = "" if row.result.cross is None else f"; {row.result.cross.dataset} {row.result.cross.auc}"
@@ -169,7 +174,6 @@ def _miniature(out: Path, budget: Budget) -> StudyPlan:
 
 def _measure_signals(plan: StudyPlan, keys: list[str], clips: Path) -> None:
     """Experiment 1, where consecutive clips of the same data set are at hand; otherwise a message how to make them."""
-    from stf_mamba.study.rows import COMPRESSION_KEY, SIGNALS_KEY
     from stf_mamba.study.signals import (
         CONSECUTIVE_CLIPS,
         consecutive_store,
@@ -245,33 +249,32 @@ def _duration(seconds: float) -> str:
     return f"{seconds / 60:.0f} min" if seconds < 5400 else f"{seconds / 3600:.1f} h"
 
 
-def _pairs(option: str, texts: list[str] | None) -> dict[str, str]:
-    pairs = {}
-    for text in texts or []:
-        name, equals, value = text.partition("=")
-        if not (name and equals and value):
-            raise UsageError(f"{option} is {text!r}, expected NAME=VALUE")
-        pairs[name] = value
-    return pairs
-
-
-@reports_errors
 def report(
     runs: Annotated[
         list[Path], typer.Argument(metavar="STUDY...", help="Folders that stf study wrote; several stand side by side.")
     ],
     out: Annotated[
-        Path | None, typer.Option("--out", help="The report's folder; report in the first study's folder without it.")
+        Path | None,
+        typer.Option(
+            "--out",
+            help="The report's folder; report in the first study's folder without it.",
+            callback=folder_to_write,
+        ),
     ] = None,
     formats: Annotated[
         str, typer.Option("--format", help="Any of html, docx and latex, separated by commas.")
     ] = "html,docx,latex",
 ) -> None:
-    """Report studies from their files alone: tables, figures and what may be concluded."""
+    """Report studies from their files alone. Tables, figures and what may be concluded."""
+    names = tuple(dict.fromkeys(name.strip() for name in formats.split(",") if name.strip()))
+    unknown = [name for name in names if name not in FORMATS]
+    if unknown or not names:
+        raise UsageError(f"--format is {formats!r}, expected any of {', '.join(FORMATS)}, with commas between them")
+    for folder in runs:
+        made_by("study.json", "study", folder)
     from stf_mamba.study.report.write import write_report
     from stf_mamba.study.results import Study
 
     studies = [Study.load(folder) for folder in runs]
-    names = tuple(dict.fromkeys(name.strip() for name in formats.split(",") if name.strip()))
     for name, path in write_report(studies, out or runs[0] / "report", names).items():
         typer.echo(f"{name}: {path}")

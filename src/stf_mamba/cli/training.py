@@ -6,70 +6,72 @@ import json
 import math
 from dataclasses import replace
 from pathlib import Path
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, Literal, TypeAlias
 
 import typer
 
+from stf_mamba.cli.arguments import folder_to_write, made_by, require_dataset, whole_numbers
 from stf_mamba.cli.options import (
     CacheOption,
-    CacheStorage,
     CacheStorageOption,
     ClipsOption,
     DatasetNameOption,
     DeviceOption,
     EncoderWeightsOption,
     FromScratchOption,
-    GroupingName,
+    GroupingOption,
     JsonOption,
-    SelectName,
     SettingsOption,
-    ThresholdName,
+    SplitOption,
+    Storage,
     load_split,
     open_clips,
-    reports_errors,
-    whole_numbers,
     wrong_values_are_wrong_usage,
 )
 from stf_mamba.cli.progress import progress_bar, stderr, training_progress
 from stf_mamba.core.errors import UsageError
+from stf_mamba.core.recipe import Recipe
 
 if TYPE_CHECKING:
-    from stf_mamba.core.recipe import Recipe
     from stf_mamba.evaluation.fold_results import Comparison, FoldPredictions, Summary
     from stf_mamba.evaluation.runs import Run
     from stf_mamba.evaluation.statistics.resampling import BootstrapDifference
     from stf_mamba.training.cache.cached_items import CachePlace
     from stf_mamba.training.costs import CostEstimate
 
+Select: TypeAlias = Literal["best", "last"]
+ThresholdRule: TypeAlias = Literal["specificity", "predictive", "youden"]
+
 RecipeArgument = Annotated[Path, typer.Argument(help="A recipe (TOML), such as one of those in recipes/.")]
 
 GB = 1e9
 
 
-@reports_errors
 def train(
     recipe: RecipeArgument,
     clips: ClipsOption,
-    out: Annotated[Path, typer.Option("--out", help="The run's folder; an unfinished run there is continued.")],
+    out: Annotated[
+        Path,
+        typer.Option("--out", help="The run's folder; an unfinished run there is continued.", callback=folder_to_write),
+    ],
     weights: EncoderWeightsOption = None,
     from_scratch: FromScratchOption = False,
-    split: Annotated[
-        Path | None, typer.Option("--split", help="A split file, or a folder with FF++'s train/val/test.json.")
-    ] = None,
+    split: SplitOption = None,
     dataset: DatasetNameOption = None,
     settings: SettingsOption = None,
     device: DeviceOption = "auto",
     cache: CacheOption = None,
-    cache_storage: CacheStorageOption = CacheStorage.FLOAT32,
+    cache_storage: CacheStorageOption = "float32",
 ) -> None:
     """Train a recipe on prepared clips. Run it again to continue after a stop."""
+    loaded = Recipe.load(recipe)
+    _require_cache(cache, cache_storage)
+    require_dataset(clips, dataset)
     from stf_mamba.core.distributed import is_main
-    from stf_mamba.core.recipe import Recipe
     from stf_mamba.models.weights.sources import local_weights
     from stf_mamba.training.parts import TrainingOptions
     from stf_mamba.training.train import train as train_recipe
 
-    loaded = Recipe.load(recipe)
     found = None if weights is None else local_weights(weights)
     options = TrainingOptions(found, from_scratch, device, _cache_place(cache, cache_storage))
     store, manifest = open_clips(clips, dataset, settings)
@@ -83,30 +85,32 @@ def train(
         )
 
 
-@reports_errors
 def crossvalidate(
     recipe: RecipeArgument,
     clips: ClipsOption,
-    out: Annotated[Path, typer.Option("--out", help="Folder of the cross-validation; what is missing is made.")],
-    folds: Annotated[int, typer.Option("--folds", help="Each is held out once.")] = 5,
+    out: Annotated[
+        Path,
+        typer.Option(
+            "--out", help="Folder of the cross-validation; what is missing is made.", callback=folder_to_write
+        ),
+    ],
+    folds: Annotated[int, typer.Option("--folds", help="Each is held out once.", min=2)] = 5,
     seeds: Annotated[str, typer.Option("--seeds", help="Of the trainings, such as 42,43,44.")] = "42",
     weights: EncoderWeightsOption = None,
     from_scratch: FromScratchOption = False,
-    grouping: Annotated[
-        GroupingName, typer.Option("--grouping", help="Hold out people, or whole components of linked people.")
-    ] = GroupingName.COMPONENTS,
+    grouping: GroupingOption = "components",
     select: Annotated[
-        SelectName | None,
+        Select | None,
         typer.Option("--select", help="Which epoch is scored; best, or last where every video trains."),
     ] = None,
     threshold: Annotated[
-        ThresholdName, typer.Option("--threshold", help="How it is chosen on each training's validation videos.")
-    ] = ThresholdName.SPECIFICITY,
+        ThresholdRule, typer.Option("--threshold", help="How it is chosen on each training's validation videos.")
+    ] = "specificity",
     control: Annotated[
         str | None, typer.Option("--control", help="A prepared data set of real videos of others: false positives.")
     ] = None,
     cache: CacheOption = None,
-    cache_storage: CacheStorageOption = CacheStorage.FLOAT32,
+    cache_storage: CacheStorageOption = "float32",
     compare: Annotated[
         Path | None, typer.Option("--compare", help="Folder of another cross-validation of the same videos.")
     ] = None,
@@ -115,9 +119,20 @@ def crossvalidate(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Score each fold by models that saw nobody in it, shown or donor. Run it again to continue after a stop."""
+    """Score each fold by models of the others. They saw nobody in it, shown or donor.
+
+    Run it again to continue after a stop.
+    """
+    loaded = Recipe.load(recipe)
+    _require_cache(cache, cache_storage)
+    if select == "best" and loaded.data.validation == "folds":
+        raise UsageError(f"{recipe} validates by folds, which keeps the last epoch; leave out --select best")
+    drawn = whole_numbers("--seeds", seeds)
+    require_dataset(clips, dataset)
+    require_dataset(clips, control, "--control")
+    if compare is not None:
+        made_by("cross-validation.json", "crossvalidate", compare)
     from stf_mamba.core.plotting import save_figure
-    from stf_mamba.core.recipe import Recipe
     from stf_mamba.evaluation.fold_results import CrossValidation
     from stf_mamba.evaluation.fold_statistics import compare as compare_results
     from stf_mamba.evaluation.plots import plot_cross_validation
@@ -125,14 +140,13 @@ def crossvalidate(
     from stf_mamba.training.crossvalidation import CrossValidationOptions, cross_validate
     from stf_mamba.training.parts import TrainingOptions
 
-    loaded = Recipe.load(recipe)
     with wrong_values_are_wrong_usage():
         options = CrossValidationOptions(
             folds=folds,
-            seeds=whole_numbers("--seeds", seeds),
-            grouping=grouping.value,
-            select=None if select is None else select.value,
-            threshold=threshold.value,
+            seeds=drawn,
+            grouping=grouping,
+            select=select,
+            threshold=threshold,
         )
         options.selected_by(loaded)
     found = None if weights is None else local_weights(weights)
@@ -140,15 +154,12 @@ def crossvalidate(
     store, manifest = open_clips(clips, dataset, settings)
     stranger = None if control is None else store.manifest(control)
     other = None if compare is None else CrossValidation.load(compare)  # before hours of training, not after
-    if other is not None and other.summary.grouping != grouping.value:
-        raise UsageError(
-            f"{compare} holds out {other.summary.grouping}, this one {grouping.value}; give the same --grouping"
-        )
+    if other is not None and other.summary.grouping != grouping:
+        raise UsageError(f"{compare} holds out {other.summary.grouping}, this one {grouping}; give the same --grouping")
     trainings = options.folds * len(options.seeds)
     with (
         progress_bar("cross-validating", trainings, "trainings") as advance,
         training_progress() as watcher,
-        wrong_values_are_wrong_usage(),
     ):
 
         def on_fold(fold: FoldPredictions) -> None:
@@ -169,7 +180,6 @@ def crossvalidate(
     typer.echo(f"  {out / 'cross-validation.json'}, out-of-fold.csv, cross-validation.png")
 
 
-@reports_errors
 def estimate(
     recipe: RecipeArgument,
     videos: Annotated[int, typer.Option("--videos", help="Videos that train; real ones if all fakes are made.", min=1)],
@@ -186,12 +196,10 @@ def estimate(
     device: DeviceOption = "auto",
     as_json: JsonOption = False,
 ) -> None:
-    """Measure a few steps of a recipe on this machine and compute from them what a training takes."""
-    from stf_mamba.core.recipe import Recipe
-    from stf_mamba.training.cache.cached_items import default_cache
-    from stf_mamba.training.costs import estimate_run
-
+    """Tell what a training takes on this machine. Computed from a few steps that are measured."""
     loaded = Recipe.load(recipe)
+    if cache and loaded.versions is None:
+        raise UsageError(f"{recipe} draws new views in every epoch, which no cache can hold; set data.views in it")
     n_clips = _videos_of_an_epoch(loaded, videos, real_videos) * clips_per_video
     n_validation = videos * clips_per_video
     if loaded.data.validation == "part":
@@ -199,9 +207,10 @@ def estimate(
         n_validation = (validation or math.ceil(videos * fraction / (1 - fraction))) * clips_per_video
     elif validation is not None:
         raise UsageError(f"{recipe} trains on every video and scores them by folds; leave out --validation")
+    from stf_mamba.training.cache.cached_items import default_cache
+    from stf_mamba.training.costs import estimate_run
+
     cache = cache or default_cache(loaded, Path()) is not None
-    if cache and loaded.versions is None:
-        raise UsageError(f"{recipe} draws new views in every epoch, which no cache can hold; set data.views in it")
     stderr().print("measuring a few steps of every phase")
     with wrong_values_are_wrong_usage():
         result = estimate_run(loaded, n_clips, n_validation, device, processes, size_px)
@@ -228,12 +237,15 @@ def _outcome_of(run: Run) -> str:
     )
 
 
-def _cache_place(cache: Path | None, storage: CacheStorage) -> CachePlace | None:
+def _require_cache(cache: Path | None, storage: Storage) -> None:
+    if cache is None and storage != "float32":
+        raise UsageError(f"--cache-storage {storage} belongs to a cache; give its folder with --cache")
+
+
+def _cache_place(cache: Path | None, storage: Storage) -> CachePlace | None:
     from stf_mamba.training.cache.cached_items import CachePlace
 
-    if cache is None and storage is not CacheStorage.FLOAT32:
-        raise UsageError(f"--cache-storage {storage.value} belongs to a cache; give its folder with --cache")
-    return None if cache is None else CachePlace(cache, storage.value)
+    return None if cache is None else CachePlace(cache, storage)
 
 
 def _print_summary(summary: Summary) -> None:
