@@ -43,7 +43,7 @@ CASES = [
     ("detect {file}", "no trained model was given"),
     ("detect {file} --untrained --recipe {absent}", NO_RECIPE),
     ("detect {file} --untrained --weights {absent}", NO_WEIGHTS),
-    ("detect {folder} --model {run}", "no video in the folder {folder}"),
+    ("detect {folder} --model {run}", "{folder}: no video in it"),
     ("prepare --dataset folder --root {absent} --out new", "does not exist"),
     ("prepare --dataset dfdc --root {folder} --out new", "'dfdc' is not one of"),
     ("prepare --dataset ffpp --root {folder} --out new --compression c99", "'c99' is not one of"),
