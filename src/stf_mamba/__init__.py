@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from stf_mamba.evaluation import metrics
     from stf_mamba.evaluation.runs import Run
 
-__version__ = "0.1.0"
+    __version__: str
 
 __all__ = [
     "Detector",
@@ -56,4 +56,10 @@ def __getattr__(name: str) -> Any:
         return getattr(importlib.import_module(f"stf_mamba.{_HOMES[name]}"), name)
     if name in _MODULES:
         return importlib.import_module(f"stf_mamba.{_MODULES[name]}")
-    raise AttributeError(f"module 'stf_mamba' has no attribute {name!r}")
+    if name == "__version__":
+        return importlib.import_module("importlib.metadata").version("stf-mamba")
+    raise AttributeError(f"module 'stf_mamba' has no attribute {name!r}; it has {', '.join(__all__)}")
+
+
+def __dir__() -> list[str]:
+    return sorted((*__all__, "__version__"))
