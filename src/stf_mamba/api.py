@@ -100,7 +100,7 @@ def evaluate(
 def _prepare(
     adapter: Dataset, settings: ClipSettings, folder: Path, face_model: PathLike | None, jobs: int
 ) -> tuple[ClipStore, Manifest]:
-    store = ClipStore.create(folder, settings)
+    store = ClipStore(folder, settings)
     records = adapter.records()
     detector_file = None if face_model is None else Path(face_model)
     manifest, _ = prepare(records, store, manifest_name(records), detector_file, jobs)

@@ -10,7 +10,7 @@ from stf_mamba.clips.planning import plan_clips, why_no_clips
 from stf_mamba.clips.preparation import prepare
 from stf_mamba.clips.records import ClipSettings, StoredVideo
 from stf_mamba.clips.store import ClipStore
-from stf_mamba.core.errors import DatasetError
+from stf_mamba.core.errors import DatasetError, UsageError
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.records import Clip, DroppedTrack, VideoRecord
 from stf_mamba.faces.tracking import FaceSearch
@@ -118,3 +118,10 @@ def test_a_new_file_is_hashed_once(hashed, tmp_path):
     manifest, _ = prepare([VideoRecord("csv/real/a", video, 0)], store, "csv", jobs=1)
     assert manifest.entries[0].sha256 == hashlib.sha256(video.read_bytes()).hexdigest()
     assert hashed == ["a.mp4"]
+
+
+def test_a_refused_preparation_makes_no_folder(tmp_path):
+    store = ClipStore(tmp_path / "clips", ClipSettings(detector="another one"))
+    with pytest.raises(UsageError, match="face detector another one"):
+        prepare([VideoRecord("d/real/a", tmp_path / "a.mp4", 0)], store, "d", jobs=1)
+    assert list(tmp_path.iterdir()) == []

@@ -95,7 +95,7 @@ def prepare(
         "clips_per_track": clips_per_track,
     }
     settings = _clip_settings(like, asked, {"size_px": size_px, "align": align}, face_model)
-    store = ClipStore.create(out, settings)
+    store = ClipStore(out, settings)
     if name is not None and dataset in ("folder", "csv"):
         records = [replace(record, video_id=f"{name}/{record.video_id.partition('/')[2]}") for record in records]
     name = name or manifest_name(records) + ("-all" if part == "all" else "")

@@ -53,7 +53,8 @@ def prepare(
 
     Args:
         records: the data set, from its adapter.
-        store: where the clips go; its settings decide what is made.
+        store: where the clips go; its settings decide what is made, and its folder is made once nothing speaks against
+            it.
         name: of the manifest that lists the data set's videos.
         face_model: a YuNet file, or ``None`` for the built-in detector.
         jobs: processes; ``None`` for one per core.
@@ -64,13 +65,15 @@ def prepare(
         DatasetError: files of equal bytes are labelled real and fake; they are found when all files have been read.
         UsageError: the store is another detector's, its manifest of this name lists other files, or the name hides that
             the videos were drawn by a program.
-        ClipStoreError: the disk is full, or a worker died. What was finished is kept; the same call continues.
+        ClipStoreError: the disk is full, the folder cannot be written, or a worker died. What was finished is kept;
+            the same call continues.
         KeyboardInterrupt: after the workers were stopped and their half-written folders removed.
     """
     started_s = time.monotonic()
     require_name_of(records, name)
     _require_same_detector(store, face_model)
     _require_same_files(records, store, name)
+    store = ClipStore.create(store.root, store.settings)
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(records)))
     results: dict[str, _Prepared] = {}
     for record, result in _held(records, store, name, jobs):
