@@ -62,7 +62,7 @@ def test_the_same_whatever_the_order_and_another_with_another_seed():
 
 
 def test_what_cannot_be_folded_is_refused():
-    with pytest.raises(ValueError, match="at least 2 folds are needed, got 1"):
+    with pytest.raises(ValueError, match="folds is 1, expected 2 or more"):
         people_folds([], 1)
     with pytest.raises(DatasetError, match=r"would hold \d real and 0 fake of 4 videos"):
         people_folds(swaps({(0, 0), (1, 0)}), 2)

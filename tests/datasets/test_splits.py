@@ -12,7 +12,7 @@ from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.audit import audit
 from stf_mamba.datasets.faceforensics import FaceForensics
-from stf_mamba.datasets.splits import Split, grouped_folds, identity_components, identity_disjoint_split
+from stf_mamba.datasets.splits import Split, grouped_folds, identity_components, identity_disjoint_split, linked_groups
 
 
 def video(name, *people):
@@ -196,7 +196,7 @@ def test_folds_use_each_video_for_validation_once(n_folds, seed):
 def test_more_folds_than_components_is_an_error():
     with pytest.raises(DatasetError, match=r"fold-4-of-4.*3 components"):
         grouped_folds(pairs(3), 4)
-    with pytest.raises(ValueError, match="at least 2 folds"):
+    with pytest.raises(ValueError, match="folds is 1, expected 2 or more"):
         grouped_folds(pairs(3), 1)
 
 
@@ -234,3 +234,9 @@ def test_real_swaps_split_by_the_small_components(shared, fraction):
         assert abs(counts.total() - min(fraction * 50, 13)) <= 1
         assert abs(counts[0] - counts[1]) <= 1
         assert audit(split, records) == []
+
+
+def test_groups_are_linked_directly_and_through_others_and_numbered_in_their_order():
+    groups = [("a", "b"), (), ("c",), ("b", "d"), ("e", "c"), (), ("d",)]
+    assert linked_groups(groups) == [0, 1, 2, 0, 2, 3, 0]
+    assert linked_groups([]) == []

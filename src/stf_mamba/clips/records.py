@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stf_mamba.core.checks import require_between, require_positive
 from stf_mamba.core.records import DroppedTrack, FaceTrack, JsonRecord, VideoRecord
 from stf_mamba.faces.settings import FaceSettings
 from stf_mamba.media.probing import VideoInfo
@@ -41,10 +42,9 @@ class ClipSettings(JsonRecord):
 
     def __post_init__(self) -> None:
         for name in ("frames", "clips_per_track", "tracks"):
-            if getattr(self, name) < (2 if name == "frames" else 1):
-                raise ValueError(f"{name} is {getattr(self, name)}, expected at least {2 if name == 'frames' else 1}")
-        if self.window_s is not None and self.window_s <= 0:
-            raise ValueError(f"window_s is {self.window_s}, expected a positive number of seconds or None")
+            require_between(name, getattr(self, name), 2 if name == "frames" else 1)
+        if self.window_s is not None:
+            require_positive("window_s", self.window_s)
 
     @property
     def key(self) -> str:

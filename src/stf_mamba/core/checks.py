@@ -18,12 +18,13 @@ def require(holds: bool, name: str, value: object, expected: str) -> None:
 
 
 def require_between(name: str, value: float, low: float, high: float = UNBOUNDED) -> None:
-    """A number is from ``low`` to ``high``, both included; NaN is not.
+    """A number is finite and from ``low`` to ``high``, both included.
 
     Raises:
         ValueError: it is not.
     """
-    require(low <= value <= high, name, value, f"{low} or more" if high == UNBOUNDED else f"{low} to {high}")
+    if not (low <= value <= high and value < UNBOUNDED):
+        raise ValueError(f"{name} is {value}, expected {f'{low} or more' if high == UNBOUNDED else f'{low} to {high}'}")
 
 
 def require_positive(name: str, value: float) -> None:
@@ -32,7 +33,8 @@ def require_positive(name: str, value: float) -> None:
     Raises:
         ValueError: it is not.
     """
-    require(0 < value < UNBOUNDED, name, value, "a positive number")
+    if not 0 < value < UNBOUNDED:
+        raise ValueError(f"{name} is {value}, expected a positive number")
 
 
 def require_one_of(name: str, value: object, known: Sequence[object]) -> None:

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal, Self
 
+from stf_mamba.core.checks import require
 from stf_mamba.core.errors import RecipeError
 from stf_mamba.core.files import read_text, write_text_atomically
 from stf_mamba.core.records import JsonRecord
@@ -39,9 +40,9 @@ class EncoderRecipe:
     zoom: int = 1
 
     def __post_init__(self) -> None:
-        _require(self.trainable_blocks >= 0, "encoder.trainable_blocks", self.trainable_blocks, "0 or more")
-        _require(self.blocks is None or self.blocks >= 1, "encoder.blocks", self.blocks, "1 or more, or left out")
-        _require(1 <= self.zoom <= 8, "encoder.zoom", self.zoom, "from 1 to 8")
+        require(self.trainable_blocks >= 0, "encoder.trainable_blocks", self.trainable_blocks, "0 or more")
+        require(self.blocks is None or self.blocks >= 1, "encoder.blocks", self.blocks, "1 or more, or left out")
+        require(1 <= self.zoom <= 8, "encoder.zoom", self.zoom, "from 1 to 8")
 
 
 @dataclass(frozen=True)
@@ -60,8 +61,8 @@ class TemporalRecipe:
     width: int = 512
 
     def __post_init__(self) -> None:
-        _require(self.layers >= 0, "temporal.layers", self.layers, "0 or more")
-        _require(self.width >= 1, "temporal.width", self.width, "1 or more")
+        require(self.layers >= 0, "temporal.layers", self.layers, "0 or more")
+        require(self.width >= 1, "temporal.width", self.width, "1 or more")
 
 
 @dataclass(frozen=True)
@@ -77,7 +78,7 @@ class HeadRecipe:
     epsilon: float = 1e-8
 
     def __post_init__(self) -> None:
-        _require(self.epsilon > 0, "head.epsilon", self.epsilon, "a positive number")
+        require(self.epsilon > 0, "head.epsilon", self.epsilon, "a positive number")
 
 
 # The steps of augmentation, by how far their setting goes; 0 leaves a step out.
@@ -132,14 +133,14 @@ class AugmentRecipe:
     def __post_init__(self) -> None:
         for name in (*_STEPS_TO_1, "h265"):
             value = getattr(self, name)
-            _require(0 <= value <= 1, f"augment.{name}", value, "a number from 0 to 1")
+            require(0 <= value <= 1, f"augment.{name}", value, "a number from 0 to 1")
         for name in _STEPS_TO_HALF:
-            _require(0 <= getattr(self, name) <= 0.5, f"augment.{name}", getattr(self, name), "a number from 0 to 0.5")
-        _require(0 < self.smallest_scale <= 1, "augment.smallest_scale", self.smallest_scale, "above 0, at most 1")
+            require(0 <= getattr(self, name) <= 0.5, f"augment.{name}", getattr(self, name), "a number from 0 to 0.5")
+        require(0 < self.smallest_scale <= 1, "augment.smallest_scale", self.smallest_scale, "above 0, at most 1")
         for name in ("largest_blur_px", "largest_noise"):
-            _require(getattr(self, name) > 0, f"augment.{name}", getattr(self, name), "a positive number")
-        _require(1 <= self.jpeg_quality_min <= 100, "augment.jpeg_quality_min", self.jpeg_quality_min, "from 1 to 100")
-        _require(0 <= self.crf_min <= self.crf_max <= 51, "augment.crf_min", self.crf_min, "0 to crf_max, at most 51")
+            require(getattr(self, name) > 0, f"augment.{name}", getattr(self, name), "a positive number")
+        require(1 <= self.jpeg_quality_min <= 100, "augment.jpeg_quality_min", self.jpeg_quality_min, "from 1 to 100")
+        require(0 <= self.crf_min <= self.crf_max <= 51, "augment.crf_min", self.crf_min, "0 to crf_max, at most 51")
 
     @property
     def changes_nothing(self) -> bool:
@@ -168,9 +169,9 @@ class PseudoFakeRecipe:
     swim: float = 1.0
 
     def __post_init__(self) -> None:
-        _require(0 <= self.crossed <= 1, "pseudofakes.crossed", self.crossed, "a number from 0 to 1")
+        require(0 <= self.crossed <= 1, "pseudofakes.crossed", self.crossed, "a number from 0 to 1")
         for name in ("drift", "jitter", "flicker", "swim"):
-            _require(getattr(self, name) >= 0, f"pseudofakes.{name}", getattr(self, name), "0 or more")
+            require(getattr(self, name) >= 0, f"pseudofakes.{name}", getattr(self, name), "0 or more")
 
 
 @dataclass(frozen=True)
@@ -206,12 +207,12 @@ class DataRecipe:
     views: int | None = None
 
     def __post_init__(self) -> None:
-        _require(self.frames >= 2, "data.frames", self.frames, "2 or more")
-        _require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
+        require(self.frames >= 2, "data.frames", self.frames, "2 or more")
+        require(self.batch_size >= 1, "data.batch_size", self.batch_size, "1 or more")
         for name in ("micro_batch", "views"):
             value = getattr(self, name)
-            _require(value is None or value >= 1, f"data.{name}", value, "1 or more, or left out")
-        _require(
+            require(value is None or value >= 1, f"data.{name}", value, "1 or more, or left out")
+        require(
             0 < self.validation_fraction < 1, "data.validation_fraction", self.validation_fraction, "between 0 and 1"
         )
 
@@ -243,15 +244,15 @@ class PhaseRecipe:
     head_lr: float = 1e-4
 
     def __post_init__(self) -> None:
-        _require(self.epochs >= 1, "phases.epochs", self.epochs, "1 or more")
-        _require(
+        require(self.epochs >= 1, "phases.epochs", self.epochs, "1 or more")
+        require(
             0 <= self.warmup_epochs <= self.epochs,
             "phases.warmup_epochs",
             self.warmup_epochs,
             "0 to the phase's epochs",
         )
-        _require(self.encoder_lr >= 0, "phases.encoder_lr", self.encoder_lr, "0 or more")
-        _require(self.head_lr >= 0, "phases.head_lr", self.head_lr, "0 or more")
+        require(self.encoder_lr >= 0, "phases.encoder_lr", self.encoder_lr, "0 or more")
+        require(self.head_lr >= 0, "phases.head_lr", self.head_lr, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -274,10 +275,10 @@ class OptimiserRecipe:
     precision: Literal["auto", "float32"] = "auto"
 
     def __post_init__(self) -> None:
-        _require(self.weight_decay >= 0, "optimiser.weight_decay", self.weight_decay, "0 or more")
-        _require(self.gradient_clip > 0, "optimiser.gradient_clip", self.gradient_clip, "a positive number")
-        _require(0 <= self.label_smoothing < 1, "optimiser.label_smoothing", self.label_smoothing, "from 0 to below 1")
-        _require(self.margin >= 0, "optimiser.margin", self.margin, "0 or more")
+        require(self.weight_decay >= 0, "optimiser.weight_decay", self.weight_decay, "0 or more")
+        require(self.gradient_clip > 0, "optimiser.gradient_clip", self.gradient_clip, "a positive number")
+        require(0 <= self.label_smoothing < 1, "optimiser.label_smoothing", self.label_smoothing, "from 0 to below 1")
+        require(self.margin >= 0, "optimiser.margin", self.margin, "0 or more")
 
 
 @dataclass(frozen=True)
@@ -303,7 +304,7 @@ class Recipe(JsonRecord):
     phases: tuple[PhaseRecipe, ...] = field(default_factory=lambda: (PhaseRecipe(),))
 
     def __post_init__(self) -> None:
-        _require(len(self.phases) >= 1, "phases", self.phases, "at least one phase")
+        require(len(self.phases) >= 1, "phases", self.phases, "at least one phase")
 
     @property
     def epochs(self) -> int:
@@ -374,11 +375,6 @@ def _without_none(table: dict[str, Any]) -> dict[str, Any]:
         for key, value in table.items()
         if value is not None
     }
-
-
-def _require(holds: bool, name: str, value: object, expected: str) -> None:
-    if not holds:
-        raise ValueError(f"{name} is {value!r}, expected {expected}")
 
 
 def _explain(problem: Any) -> str:

@@ -15,6 +15,7 @@ import numpy as np
 import numpy.typing as npt
 from scipy.sparse import csr_array
 
+from stf_mamba.core.checks import require_between
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.core.seeds import derive_seed
@@ -42,8 +43,7 @@ def people_folds(records: Iterable[VideoRecord], n_folds: int, seed: int = 42) -
 
     Source: Kirkpatrick, Gelatt and Vecchi, Science 1983 (annealing).
     """
-    if n_folds < 2:
-        raise ValueError(f"at least 2 folds are needed, got {n_folds}")
+    require_between("folds", n_folds, 2)
     listed = sorted(records_by_id(records).values(), key=lambda record: record.video_id)
     unlabelled = [record.video_id for record in listed if record.label is None]
     if unlabelled:

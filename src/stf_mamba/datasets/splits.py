@@ -15,6 +15,7 @@ from dataclasses import dataclass
 from functools import cached_property
 from typing import NamedTuple, Self
 
+from stf_mamba.core.checks import require_between
 from stf_mamba.core.errors import DatasetError, first_few
 from stf_mamba.core.records import FAKE, REAL, JsonRecord, VideoRecord, load_record
 from stf_mamba.datasets.faceforensics import SHARED_YOUTUBE_SOURCES
@@ -105,8 +106,7 @@ def grouped_folds(records: Iterable[VideoRecord], n_folds: int, seed: int = 42) 
         ValueError: fewer than two folds.
         DatasetError: an unlabelled video, a repeated id, or a fold that would not hold both real and fake videos.
     """
-    if n_folds < 2:
-        raise ValueError(f"at least 2 folds are needed, got {n_folds}")
+    require_between("folds", n_folds, 2)
     units = linked_videos(records)
     total = _count(units)
     folds: list[list[Unit]] = [[] for _ in range(n_folds)]
@@ -135,24 +135,34 @@ def identity_components(
     People of one group of ``also_linked`` are linked too, as far as they occur: the FF++ sequences that come from one
     YouTube video. Components are ordered by their first member's name.
     """
-    groups = [record.identities for record in records if record.identities]
-    people = {person for group in groups for person in group}
-    groups += [tuple(person for person in group if person in people) for group in also_linked]
-    parent = {person: person for person in people}
-
-    def root_of(person: str) -> str:
-        while parent[person] != person:
-            parent[person] = parent[parent[person]]
-            person = parent[person]
-        return person
-
-    for group in groups:
-        for person in group[1:]:
-            parent[root_of(person)] = root_of(group[0])
-    components: dict[str, set[str]] = defaultdict(set)
-    for person in people:
-        components[root_of(person)].add(person)
+    groups = [set(record.identities) for record in records if record.identities]
+    people = set().union(*groups)
+    groups += [known for group in also_linked if (known := people.intersection(group))]
+    components: dict[int, set[str]] = defaultdict(set)
+    for number, group in zip(linked_groups(groups), groups, strict=True):
+        components[number] |= group
     return sorted(components.values(), key=min)
+
+
+def linked_groups(groups: Sequence[Collection[str]]) -> list[int]:
+    """The number of each group's component, from 0 in the order of the groups: groups that share a person, directly or
+    through others, share a number; a group of nobody stands alone."""
+    import numpy as np
+    from scipy.sparse import coo_array
+    from scipy.sparse.csgraph import connected_components
+
+    node_of: dict[str, int] = {}
+    links = [
+        (number, len(groups) + node_of.setdefault(person, len(node_of)))
+        for number, group in enumerate(groups)
+        for person in group
+    ]
+    size = len(groups) + len(node_of)
+    ends = np.array(links, dtype=np.intp).reshape(-1, 2).T  # (2, links)
+    graph = coo_array((np.ones(len(links)), tuple(ends)), shape=(size, size))
+    component = connected_components(graph, directed=False)[1][: len(groups)]
+    numbers: list[int] = np.unique(component, return_inverse=True)[1].tolist()
+    return numbers
 
 
 def linked_videos(records: Iterable[VideoRecord]) -> list[Unit]:

@@ -13,7 +13,13 @@ from stf_mamba.core.seeds import derive_seed
 from stf_mamba.evaluation.metrics import Estimate, arrays, auc
 from stf_mamba.evaluation.predictions import Predictions
 from stf_mamba.evaluation.statistics.auc import area_under_roc
-from stf_mamba.evaluation.statistics.resampling import MIN_CLUSTERS, groups_by_class, identity_clusters
+from stf_mamba.evaluation.statistics.resampling import (
+    MIN_CLUSTERS,
+    cluster_weights,
+    groups_by_class,
+    has_both,
+    identity_clusters,
+)
 
 CONFIDENCE = 0.90
 RESAMPLES = 500
@@ -121,9 +127,8 @@ def fit_calibration(
             f"the fake {fake_groups}"
         )
     generator = np.random.default_rng(derive_seed("calibration", len(rows)))
-    draws = generator.multinomial(count, np.full(count, 1 / count), size=resamples)[:, clusters]
-    weightings = [np.ones(len(rows)), *draws.astype(np.float64)]
-    curves = [fit_logistic(scores, labels, weights) for weights in weightings if _has_both(labels, weights)]
+    weightings = [np.ones(len(rows)), *cluster_weights(clusters, generator, resamples)]
+    curves = [fit_logistic(scores, labels, weights) for weights in weightings if has_both(labels, weights)]
     if len(curves) == 1:
         raise ValueError(f"no resample of the {count} groups of people holds both classes; calibrate on more videos")
     separation = separation or auc(predictions)
@@ -156,7 +161,7 @@ def cross_fitted_auc(epochs: Sequence[Predictions]) -> Estimate:
     for cluster in range(int(clusters.max()) + 1):
         inside = clusters == cluster
         others = ~inside
-        if not _has_both(labels[others], np.ones(int(others.sum()))):
+        if not has_both(labels[others], np.ones(int(others.sum()))):
             raise ValueError("without one group of people the videos are of one class only: too few to choose an epoch")
         weights = np.ones(int(others.sum()))
         best = int(np.argmax([area_under_roc(epoch[others], labels[others], weights) for epoch in scores]))
@@ -196,10 +201,6 @@ def fit_logistic(scores: Float64Array, labels: Float64Array, weights: Float64Arr
     found = minimize(loss, np.array([1.0, 0.0]), jac=True, bounds=[(0, None), (None, None)], method="L-BFGS-B")
     slope = float(found.x[0]) / spread
     return slope, float(found.x[1]) - slope * centre
-
-
-def _has_both(labels: Float64Array, weights: Float64Array) -> bool:
-    return bool(weights[labels == 1].any() and weights[labels == 0].any())
 
 
 def _columns(curves: Sequence[tuple[float, float]]) -> tuple[tuple[float, ...], tuple[float, ...]]:

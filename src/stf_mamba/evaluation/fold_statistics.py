@@ -22,21 +22,18 @@ from stf_mamba.evaluation.fold_results import (
     Summary,
     ThresholdRule,
 )
-from stf_mamba.evaluation.metrics import Estimate, arrays
+from stf_mamba.evaluation.metrics import Estimate, arrays, estimate_of
 from stf_mamba.evaluation.predictions import Prediction, Predictions
 from stf_mamba.evaluation.statistics.auc import area_under_roc, delong_test
 from stf_mamba.evaluation.statistics.intervals import CONFIDENCE, prediction_bound, wilson_interval
 from stf_mamba.evaluation.statistics.resampling import (
-    MIN_CLUSTERS,
     RESAMPLES,
     IntArray,
     bootstrap,
     cluster_weights,
-    groups_by_class,
     identity_clusters,
     paired_bootstrap,
     people_weights,
-    percentile_interval,
 )
 
 if TYPE_CHECKING:
@@ -255,15 +252,9 @@ def _estimates(
 
     values = figures(np.ones(len(labels)))  # (2 S + 3,)
     resampled = bootstrap(figures, labels, draws)  # (R, 2 S + 3)
-    by_class = groups_by_class(groups, labels)
-    n_fake = int((labels == FAKE).sum())
 
     def estimate(name: str, index: int) -> Estimate:
-        drawn = resampled[np.isfinite(resampled[:, index]), index]
-        enough = min(by_class) >= MIN_CLUSTERS and len(drawn) > 0
-        low, high = percentile_interval(drawn) if enough else (None, None)
-        counts = len(labels) - n_fake, n_fake, len(np.unique(groups)), *by_class
-        return Estimate(name, float(values[index]), low, high, CONFIDENCE, *counts)
+        return estimate_of(name, float(values[index]), resampled[:, index], labels, groups)
 
     count = len(seeds)
     by_seed = tuple(

@@ -8,19 +8,20 @@ from dataclasses import dataclass
 import numpy as np
 
 from stf_mamba.core.numbers import require_finite
-from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
+from stf_mamba.core.records import Float64Array, JsonRecord
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.evaluation.predictions import Prediction, Predictions
 from stf_mamba.evaluation.statistics.auc import area_under_roc
 from stf_mamba.evaluation.statistics.intervals import CONFIDENCE
 from stf_mamba.evaluation.statistics.resampling import (
-    MIN_CLUSTERS,
     RESAMPLES,
+    IntArray,
     bootstrap,
     cluster_weights,
+    group_interval,
     groups_by_class,
+    has_both,
     identity_clusters,
-    percentile_interval,
 )
 
 
@@ -131,19 +132,17 @@ def estimate(
     if n_fake in (0, len(rows)):
         raise ValueError(f"{name} needs both classes; scored are {len(rows) - n_fake} real and {n_fake} fake videos")
     clusters = identity_clusters(rows)
-    count = int(clusters.max()) + 1
     generator = np.random.default_rng(derive_seed("bootstrap", name, len(rows)))
-    draws = generator.multinomial(count, np.full(count, 1 / count), size=resamples)  # (R, clusters)
-    values = []
-    for weights in draws[:, clusters].astype(np.float64):  # (N,)
-        if (weights * (labels == FAKE)).any() and (weights * (labels == REAL)).any():
-            values.append(figure(scores, labels, weights))
-    tail = 100 * (1 - CONFIDENCE) / 2
-    by_class = groups_by_class(clusters, labels)
-    enough = min(by_class) >= MIN_CLUSTERS and len(values) > 0
-    low, high = np.percentile(values, [tail, 100 - tail]).tolist() if enough else (None, None)
-    value = figure(scores, labels, np.ones(len(rows)))
-    return Estimate(name, value, low, high, CONFIDENCE, len(rows) - n_fake, n_fake, count, *by_class)
+    draws = cluster_weights(clusters, generator, resamples)
+    values = [figure(scores, labels, weights) for weights in draws if has_both(labels, weights)]
+    return estimate_of(name, figure(scores, labels, np.ones(len(rows))), np.array(values), labels, clusters)
+
+
+def estimate_of(name: str, value: float, values: Float64Array, labels: Float64Array, groups: IntArray) -> Estimate:
+    """A figure of all videos as an estimate, with the interval of its resamples (R,) over groups of people (N,)."""
+    low, high = group_interval(values, groups, labels)
+    n_fake, count, by_class = int(labels.sum()), len(np.unique(groups)), groups_by_class(groups, labels)
+    return Estimate(name, value, low, high, CONFIDENCE, len(labels) - n_fake, n_fake, count, *by_class)
 
 
 def arrays(rows: Sequence[Prediction]) -> tuple[Float64Array, Float64Array]:
@@ -183,7 +182,6 @@ def mean_auc(predictions: Sequence[Predictions], resamples: int = RESAMPLES) -> 
         ValueError: no predictions, seeds that scored different videos, or videos of one class only.
     """
     matrix, labels, clusters = _aligned(predictions)
-    count = int(clusters.max()) + 1
 
     def figure(weights: Float64Array) -> Float64Array:
         return np.array([np.mean([area_under_roc(scores, labels, weights) for scores in matrix])])
@@ -191,10 +189,7 @@ def mean_auc(predictions: Sequence[Predictions], resamples: int = RESAMPLES) -> 
     generator = np.random.default_rng(derive_seed("bootstrap", "AUC", len(labels)))  # the draws of metrics.auc
     value = float(figure(np.ones(len(labels)))[0])
     values = bootstrap(figure, labels, cluster_weights(clusters, generator, resamples))[:, 0]
-    by_class = groups_by_class(clusters, labels)
-    low, high = percentile_interval(values) if min(by_class) >= MIN_CLUSTERS else (None, None)
-    n_fake = int(labels.sum())
-    return Estimate("AUC", value, low, high, CONFIDENCE, len(labels) - n_fake, n_fake, count, *by_class)
+    return estimate_of("AUC", value, values, labels, clusters)
 
 
 def _aligned(

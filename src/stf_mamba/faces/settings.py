@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
+from stf_mamba.core.checks import require, require_between, require_positive
 from stf_mamba.core.records import JsonRecord
 
 
@@ -46,16 +47,12 @@ class FaceSettings(JsonRecord):
 
     def __post_init__(self) -> None:
         for name in ("detection_interval_s", "margin", "size_px", "max_gap_s", "max_unsteadiness", "smoothing_s"):
-            if not 0 < getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be positive and finite, got {getattr(self, name)!r}")
+            require_positive(name, getattr(self, name))
         for name in ("min_side_px", "min_duration_s"):
-            if not 0 <= getattr(self, name) < math.inf:
-                raise ValueError(f"{name} must be zero or more and finite, got {getattr(self, name)!r}")
+            require_between(name, getattr(self, name), 0)
         for name in ("min_hit_ratio", "min_score", "min_overlap"):
-            if not 0 <= getattr(self, name) <= 1:
-                raise ValueError(f"{name} must lie between 0 and 1, got {getattr(self, name)!r}")
-        if not 1 < self.max_side_ratio < math.inf:
-            raise ValueError(f"max_side_ratio must be above 1 and finite, got {self.max_side_ratio!r}")
+            require_between(name, getattr(self, name), 0, 1)
+        require(1 < self.max_side_ratio < math.inf, "max_side_ratio", self.max_side_ratio, "a number above 1")
         if self.max_gap_s < self.detection_interval_s:
             raise ValueError(
                 f"max_gap_s ({self.max_gap_s}) must be at least detection_interval_s ({self.detection_interval_s}), "

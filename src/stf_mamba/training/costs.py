@@ -19,6 +19,7 @@ import torch
 
 from stf_mamba.augmentation.augment import augment_clip
 from stf_mamba.augmentation.pseudofakes import make_pseudofake
+from stf_mamba.core.checks import require_between
 from stf_mamba.core.environment import choose_device
 from stf_mamba.core.recipe import PhaseRecipe, Recipe
 from stf_mamba.core.records import JsonRecord, UInt8Array
@@ -136,8 +137,7 @@ def estimate_run(
         ValueError: a number that is not positive, or crops that the encoder does not take.
     """
     for name, count in (("n_clips", n_clips), ("n_validation", n_validation), ("processes", processes)):
-        if count < 1:
-            raise ValueError(f"{name} is {count}, expected 1 or more")
+        require_between(name, count, 1)
     chosen = choose_device(device)
     data = recipe.data
     micro_batch = min(math.ceil(data.batch_size / processes), data.micro_batch or data.batch_size)

@@ -105,6 +105,15 @@ def test_rank_correlation_worked_cases():
     assert perfect.p == pytest.approx(2 / 24)  # of 24 orders, the same and the reversed one
 
 
+def test_the_p_value_of_few_pairs_counts_all_orders_ties_included():
+    # Of the 24 orders of 4 pairs, only the two with rho = ±1 reach as far as the given one.
+    assert rank_correlation([1, 2, 3, 4], [1, 4, 9, 16]).p == pytest.approx(2 / 24)
+    # With ties on one side only 6 orders differ: {1, 2}, {1, 3}, {1, 4}, ... get the low value. Sums of the ranks of
+    # the low pair are 3, 4, 5, 5, 6, 7: two of six are as far from 5 as 3 is, four as far as 4 is.
+    assert rank_correlation([1, 2, 3, 4], [0, 0, 9, 9]).p == pytest.approx(2 / 6)
+    assert rank_correlation([1, 2, 3, 4], [0, 9, 0, 9]).p == pytest.approx(4 / 6)
+
+
 def test_rank_correlation_interval_covers_the_truth():
     # For normal pairs of correlation r, Spearman's rho is (6 / π) asin(r / 2).
     correlation = 0.6

@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Self
 
+from stf_mamba.core.checks import require_between
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.files import read_json, write_json, write_text_atomically
 from stf_mamba.core.records import JsonRecord
@@ -89,11 +90,9 @@ class MiniatureSettings(JsonRecord):
                 "width_px and height_px must be even, height_px at least 120 and width_px no less than it, "
                 f"got {self.width_px} × {self.height_px}"
             )
-        if not 0 <= self.crf <= 51:
-            raise ValueError(f"crf must be in 0 to 51, got {self.crf}")
+        require_between("crf", self.crf, 0, 51)
         for name, least in (("n_celebdf_takes", 1), ("n_youtube_real", 0), ("n_frames", 1), ("fps", 1)):
-            if getattr(self, name) < least:
-                raise ValueError(f"{name} must be at least {least}, got {getattr(self, name)}")
+            require_between(name, getattr(self, name), least)
 
     @classmethod
     def tiny(cls) -> Self:

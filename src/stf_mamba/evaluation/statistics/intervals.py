@@ -8,6 +8,7 @@ from dataclasses import dataclass
 import numpy.typing as npt
 from scipy import stats
 
+from stf_mamba.core.checks import require_between
 from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import Float64Array, JsonRecord
 
@@ -118,8 +119,3 @@ def finite_sample(name: str, values: npt.ArrayLike, at_least: int) -> Float64Arr
     if given.ndim != 1 or len(given) < at_least:
         raise ValueError(f"{name} has the shape {given.shape}, expected one dimension and {at_least} or more values")
     return given
-
-
-def require_between(name: str, value: float, low: float, high: float) -> None:
-    if not low <= value <= high:
-        raise ValueError(f"{name} is {value}, expected {low} to {high}")

@@ -6,7 +6,8 @@ import math
 
 from scipy import stats
 
-from stf_mamba.evaluation.statistics.intervals import ALPHA, normal_quantile, require_between
+from stf_mamba.core.checks import require_between
+from stf_mamba.evaluation.statistics.intervals import ALPHA, normal_quantile
 
 
 def signed_rank_power(effect: float, n_pairs: int, alpha: float = ALPHA) -> float:

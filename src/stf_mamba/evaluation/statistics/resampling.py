@@ -8,10 +8,12 @@ from dataclasses import dataclass
 import numpy as np
 import numpy.typing as npt
 
+from stf_mamba.core.checks import require_between
 from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import FAKE, REAL, Float64Array, JsonRecord
+from stf_mamba.datasets.splits import linked_groups
 from stf_mamba.evaluation.predictions import Prediction
-from stf_mamba.evaluation.statistics.intervals import CONFIDENCE, finite_sample, require_between
+from stf_mamba.evaluation.statistics.intervals import CONFIDENCE, finite_sample
 
 IntArray = npt.NDArray[np.intp]
 
@@ -73,9 +75,9 @@ def paired_bootstrap(
     require_finite("the figures of all videos", [value_a, value_b])
     differences = both[:, 0] - both[:, 1]
     differences = differences[np.isfinite(differences)]
-    low = high = p = None
-    if min(groups_by_class(groups, truth)) >= MIN_CLUSTERS and len(differences) > 0:
-        low, high = percentile_interval(differences)
+    p = None
+    low, high = group_interval(differences, groups, truth)
+    if low is not None:
         beyond = min(int((differences <= 0).sum()), int((differences >= 0).sum()))
         p = min(1.0, 2 * (1 + beyond) / (1 + len(differences)))
     n_fake = int(truth.sum())
@@ -101,7 +103,7 @@ def bootstrap(
         raise ValueError(
             f"resamples of {draws.shape[1]} videos for {len(truth)} labels; one weight a video is expected"
         )
-    rows = [figures(weights) for weights in draws if weights[truth == FAKE].any() and weights[truth == REAL].any()]
+    rows = [figures(weights) for weights in draws if has_both(truth, weights)]
     if not rows:
         raise ValueError(f"none of {len(draws)} resamples holds real and fake videos; there is too little to resample")
     return np.array(rows, dtype=np.float64)
@@ -138,6 +140,24 @@ def people_weights(
     return np.stack(columns, axis=1).astype(np.float64)
 
 
+def has_both(labels: Float64Array, weights: Float64Array) -> bool:
+    """Whether real and fake videos (N,) have weight."""
+    return bool(weights[labels == FAKE].any() and weights[labels == REAL].any())
+
+
+def group_interval(
+    values: Float64Array, groups: IntArray, labels: Float64Array
+) -> tuple[float, float] | tuple[None, None]:
+    """Percentile interval at ``CONFIDENCE`` of a figure's resamples (R,), those left out that could not give it (NaN).
+
+    None where there is no resample, or real or fake videos are of fewer than ``MIN_CLUSTERS`` groups.
+    """
+    given = values[np.isfinite(values)]
+    if len(given) == 0 or min(groups_by_class(groups, labels)) < MIN_CLUSTERS:
+        return None, None
+    return percentile_interval(given)
+
+
 def percentile_interval(values: Float64Array, confidence: float = CONFIDENCE) -> tuple[float, float]:
     """The middle part of the values (R,) that holds ``confidence`` of them.
 
@@ -160,19 +180,7 @@ def class_labels(labels: npt.ArrayLike) -> Float64Array:
 
 def identity_clusters(rows: Sequence[Prediction]) -> IntArray:
     """Cluster number (N,) of each row: rows that share a person, directly or through others, share a number."""
-    from scipy.sparse import coo_array
-    from scipy.sparse.csgraph import connected_components
-
-    people: dict[str, int] = {}
-    links = [
-        (number, people.setdefault(person, len(people))) for number, row in enumerate(rows) for person in row.identities
-    ]
-    size = len(rows) + len(people)
-    row_nodes = [number for number, _ in links]
-    person_nodes = [len(rows) + person for _, person in links]
-    graph = coo_array((np.ones(len(links)), (row_nodes, person_nodes)), shape=(size, size))
-    component = connected_components(graph, directed=False)[1][: len(rows)]
-    return np.unique(component, return_inverse=True)[1]
+    return np.array(linked_groups([row.identities for row in rows]), dtype=np.intp)
 
 
 def groups_by_class(clusters: IntArray, labels: Float64Array) -> tuple[int, int]:

@@ -28,6 +28,7 @@ import numpy as np
 import torch
 from torch import Tensor
 
+from stf_mamba.core.checks import require_between
 from stf_mamba.core.errors import ClipStoreError, UsageError
 from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically, write_errors_as, write_failure
 from stf_mamba.core.recipe import AugmentRecipe, PseudoFakeRecipe, Recipe
@@ -155,8 +156,7 @@ class CacheEntry(JsonRecord):
     def __post_init__(self) -> None:
         if not re.fullmatch(r"[0-9a-f]{64}", self.sha256):
             raise ValueError(f"sha256 is {self.sha256!r}, expected 64 hexadecimal digits")
-        if self.view < 0:
-            raise ValueError(f"view is {self.view}, expected 0 or more")
+        require_between("view", self.view, 0)
         if not re.fullmatch(r"[a-z0-9_]+", self.kind):
             raise ValueError(f"kind is {self.kind!r}, expected small letters, digits and underscores")
 
