@@ -1,58 +1,30 @@
 """From a file to a verdict with reasons, and from a saved verdict to its page."""
 
+import hashlib
 import json
 import re
 from dataclasses import replace
 from fractions import Fraction
 
+import av
 import pytest
 import torch
 
-from stf_mamba.clips.records import ClipSettings
-from stf_mamba.core.errors import VideoError
+from fixed_faces import LEFT, RECIPE, RIGHT, SURE, detector
+from stf_mamba.core.errors import VerdictError, VideoError
 from stf_mamba.core.files import sha256_of
-from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
-from stf_mamba.core.records import Face, Outcome, Verdict
+from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, TemporalRecipe
+from stf_mamba.core.records import Outcome, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
-from stf_mamba.detection.case_report import write_case_report
+from stf_mamba.detection.case_report import PageCrops, write_case_report
 from stf_mamba.detection.detector import SEEN, UNTRAINED, Detector
-from stf_mamba.evaluation.calibration import Calibration
-from stf_mamba.models.clip_detector import build_detector
 from video_files import numbered_frames, write_video
-
-RECIPE = Recipe(encoder=EncoderRecipe("vit_miniature", 1), temporal=TemporalRecipe("hydra", 1, 32))
-LANDMARKS = ((70.0, 60.0), (90.0, 60.0), (80.0, 70.0), (72.0, 85.0), (88.0, 85.0))
-SURE = Calibration((0.0,) * 20, (3.0,) * 20, 5, 5, 5, "ten simulated videos", 0.9, 0.8, 1.0)
-
-
-class FixedFaces:
-    """Stands where a detector would: the same boxes in every frame, so that geometry and words can be tested alone."""
-
-    name = "fixed"
-
-    def __init__(self, *boxes_px):
-        self.boxes_px = boxes_px
-
-    def detect(self, frames, times_s):
-        return [[Face(time_s, box, LANDMARKS, 0.99) for box in self.boxes_px] for time_s in times_s]
-
-
-LEFT, RIGHT = (20.0, 20.0, 90.0, 100.0), (110.0, 20.0, 180.0, 100.0)
 
 
 @pytest.fixture(scope="module")
 def video(tmp_path_factory):
     path = tmp_path_factory.mktemp("videos") / "six [seconds].mp4"
     return write_video(path, numbered_frames(150, 200, 120), fps=Fraction(25)) or path
-
-
-def detector(*boxes_px, calibration=SURE, trained=True, known_files=(), recipe=RECIPE, **settings):
-    model = build_detector(recipe).eval()
-    clip_settings = ClipSettings("fixed", frames=32, **settings)
-    faces = FixedFaces(*boxes_px)
-    return Detector(
-        model, clip_settings, 32, faces, calibration, {"run": "r"}, torch.device("cpu"), trained, known_files
-    )
 
 
 def test_every_face_is_scored_and_the_worst_decides(video):
@@ -136,9 +108,62 @@ def test_the_same_file_gives_the_same_verdict(video):
     assert first.tracks == second.tracks
 
 
+def test_a_verdict_is_loaded_as_it_was_saved(video, tmp_path):
+    for analyst in (detector(LEFT, RIGHT), detector()):
+        verdict = analyst.detect(video)
+        assert Verdict.load(verdict.save(tmp_path / "v.json")) == verdict
+    for content in (b"{}", b"[1]", b"no JSON", b"\xff", (tmp_path / "v.json").read_bytes()[:-9]):
+        (tmp_path / "v.json").write_bytes(content)
+        with pytest.raises(VerdictError, match=r"v\.json is no verdict: .*expected the JSON of stf detect"):
+            Verdict.load(tmp_path / "v.json")
+    with pytest.raises(VerdictError, match="cannot be read"):
+        Verdict.load(tmp_path / "absent.json")
+
+
+def test_a_file_is_hashed_once_and_decoded_twice_and_its_page_is_that_of_the_saved_verdict(
+    video, tmp_path, monkeypatch
+):
+    opened, hashed = [], []
+    by_av, by_hashlib = av.open, hashlib.file_digest
+    monkeypatch.setattr(av, "open", lambda *args, **more: opened.append(args[0]) or by_av(*args, **more))
+    monkeypatch.setattr(hashlib, "file_digest", lambda file, kind: hashed.append(file.name) or by_hashlib(file, kind))
+    steps, crops = [], PageCrops()
+    verdict = detector(LEFT, RIGHT).detect(video, lambda *step: steps.append(step), on_clip=crops.add)
+    page = write_case_report(verdict, tmp_path / "kept.html", crops=crops).read_text()
+    assert opened == [str(video)] * 3  # its packets, its faces, its clips
+    assert hashed == [str(video)]
+    again = write_case_report(verdict, tmp_path / "again.html").read_text()
+    pictures = [re.findall('base64,([^"]+)', text) for text in (page, again)]
+    assert pictures[0] == pictures[1]
+    assert len(pictures[0]) == 64
+    searched = [(done, total) for step, done, total in steps if step == "searching faces"]
+    assert searched[-1] == (5.8, 6.0)
+    assert steps[len(searched) :] == [("cutting clips", 1, 2), ("scoring clips", 2, 2)]
+    opened.clear()
+    detector().detect(video)
+    assert opened == [str(video)] * 2
+
+
+def test_only_the_same_model_settings_and_calibration_would_give_a_verdict(video, tmp_path):
+    verdict = Verdict.load(detector(LEFT).detect(video).save(tmp_path / "v.json"))
+    assert detector(LEFT).would_give(verdict)
+    assert detector(RIGHT).would_give(verdict)  # where faces are is found, not set
+    assert detector().would_give(detector().detect(video))
+    assert not detector(LEFT, calibration=replace(SURE, intercepts=(2.0,) * 20)).would_give(verdict)
+    assert not detector(LEFT, calibration=replace(SURE, auc_low=0.4)).would_give(verdict)
+    assert not detector(LEFT, calibration=None).would_give(verdict)
+    assert not detector(LEFT, window_s=2.0).would_give(verdict)
+    assert not detector(LEFT, trained=False).would_give(verdict)
+    other = detector(LEFT)
+    other.model_facts = {"run": "r", "weights_sha256": "0"}
+    assert not other.would_give(verdict)
+    unforeseen = detector(LEFT).not_analysable(video, "unexpected error", sha256_of(video))
+    assert not detector(LEFT).would_give(unforeseen)
+
+
 def test_a_page_can_be_made_from_a_saved_verdict(video, tmp_path):
     verdict = detector(LEFT, RIGHT).detect(video)
-    saved = Verdict.from_json(json.loads(verdict.save(tmp_path / "v.json").read_text()))
+    saved = Verdict.load(verdict.save(tmp_path / "v.json"))
     page = write_case_report(saved, tmp_path / "v.html").read_text()
     assert page.count("data:image/jpeg;base64,") == 64
     assert page.count("<svg") == 2

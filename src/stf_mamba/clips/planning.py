@@ -19,19 +19,23 @@ def find_clips(
     path: Path,
     detector: FaceDetector,
     settings: ClipSettings,
-    on_progress: Callable[[float], None] | None = None,
+    on_progress: Callable[[float, float], None] | None = None,
     sha256: str | None = None,
 ) -> tuple[StoredVideo, list[ClipRequest]]:
     """What is in a video and which clips to cut from it: its record (still without clips) and the requests.
 
     Args:
+        on_progress: called with the seconds of video that were searched for faces, and with those that it lasts.
         sha256: the file's hash where it is known.
 
     Raises:
         VideoError: the video cannot be read.
     """
     info = probe(path, sha256)
-    search = find_face_tracks(path, detector, settings.faces, on_progress)
+    of_whole = (
+        None if on_progress is None else lambda done_s: on_progress(min(done_s, info.duration_s), info.duration_s)
+    )
+    search = find_face_tracks(path, detector, settings.faces, of_whole)
     requests, dropped = plan_clips(search, settings)
     reason = None if requests else why_no_clips(search, dropped)
     tracks = tuple({track.id: track for track, _ in requests}.values())

@@ -54,6 +54,10 @@ class RunError(StfError):
     """A run folder is missing something, unreadable, or does not fit what is asked of it."""
 
 
+class VerdictError(StfError):
+    """A file is no saved verdict, or it is damaged."""
+
+
 def holds_another(place: str | os.PathLike[str], what: str, differing: Iterable[str]) -> RunError:
     """The refusal to write over earlier work that differs in something."""
     return RunError(

@@ -15,7 +15,7 @@ from functools import cache
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self, TypeVar
 
-from stf_mamba.core.errors import StfError
+from stf_mamba.core.errors import StfError, VerdictError
 from stf_mamba.core.files import read_json, write_json
 
 if TYPE_CHECKING:
@@ -283,6 +283,18 @@ class Verdict(JsonRecord):
     tracks: tuple[TrackScore, ...] = ()
     dropped: tuple[DroppedTrack, ...] = ()
     provenance: dict[str, Any] = field(default_factory=dict)
+
+    @classmethod
+    def load(cls, path: str | os.PathLike[str]) -> Self:
+        """The verdict that ``save`` wrote.
+
+        Raises:
+            VerdictError: the file is missing, unreadable, or no verdict.
+
+        Example:
+            >>> verdict = Verdict.load("verdicts/interview.json")  # doctest: +SKIP
+        """
+        return load_record(cls, path, VerdictError, "give the JSON that stf detect wrote, unchanged")
 
     @property
     def score(self) -> float | None:

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.core.errors import VideoError
 from stf_mamba.core.files import sha256_of, write_text_atomically
-from stf_mamba.core.records import ClipScore, FaceTrack, Outcome, TrackScore, UInt8Array, Verdict
+from stf_mamba.core.records import Clip, ClipScore, FaceTrack, Outcome, TrackScore, UInt8Array, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
 from stf_mamba.detection.plots import plot_relations, plot_timeline
 from stf_mamba.faces.settings import FaceSettings
@@ -35,7 +35,10 @@ CROP_PX = 112
 
 
 def write_case_report(
-    verdict: Verdict, path: str | os.PathLike[str], video: str | os.PathLike[str] | None = None
+    verdict: Verdict,
+    path: str | os.PathLike[str],
+    video: str | os.PathLike[str] | None = None,
+    crops: PageCrops | None = None,
 ) -> Path:
     """Write the page of a verdict. Returns its path.
 
@@ -44,6 +47,7 @@ def write_case_report(
 
     Args:
         video: where the video lies now; ``None`` for where it lay when the verdict was made.
+        crops: what was kept when the verdict was made; the video is not opened then.
 
     Raises:
         VideoError: the video is missing or is another file than the verdict's.
@@ -57,7 +61,9 @@ def write_case_report(
     from jinja2 import Environment, PackageLoader, select_autoescape
 
     source = Path(video if video is not None else verdict.provenance["path"])
-    tracks = list(_picture_tracks(verdict, source)) if verdict.tracks else []
+    if crops is None:
+        crops = _cut_again(verdict, source) if verdict.tracks else PageCrops()
+    tracks = list(_picture_tracks(verdict, crops))
     environment = Environment(
         loader=PackageLoader("stf_mamba.detection"), autoescape=select_autoescape(("html.j2",)), trim_blocks=True
     )
@@ -70,6 +76,29 @@ def write_case_report(
         facts=list(_flatten(verdict.provenance)),
     )
     return write_text_atomically(path, page)
+
+
+class PageCrops:
+    """The crops that a page may show, as JPEG in base64: small ones of all frames of the clips that were added, and a
+    large one of each clip's first frame."""
+
+    def __init__(self) -> None:
+        self._small: dict[tuple[int, float], str] = {}
+        self._large: dict[tuple[int, float], str] = {}
+
+    def add(self, clip: Clip) -> None:
+        """Keep a clip's crops."""
+        self._large[clip.track_id, clip.times_s[0]] = _jpeg(clip.frames[0], 2 * CROP_PX)
+        for time_s, rgb in zip(clip.times_s, clip.frames, strict=True):
+            self._small[clip.track_id, time_s] = _jpeg(rgb, CROP_PX)
+
+    def small(self, track_id: int, time_s: float) -> str:
+        """The crop of a frame, 112 pixels a side."""
+        return self._small[track_id, time_s]
+
+    def large(self, track_id: int, time_s: float) -> str:
+        """The crop of a clip's first frame, 224 pixels a side."""
+        return self._large[track_id, time_s]
 
 
 @dataclass(frozen=True)
@@ -105,27 +134,32 @@ class _PicturedTrack:
     clips: list[_PicturedClip]
 
 
-def _picture_tracks(verdict: Verdict, source: Path) -> Iterator[_PicturedTrack]:
-    """The first tracks with their timelines and the crops of their highest-scoring clips; one pass over the video."""
+def _cut_again(verdict: Verdict, source: Path) -> PageCrops:
+    """The crops of the clips that are pictured, from one pass over the video."""
     _require_same_file(verdict, source)
     settings = FaceSettings.from_json(verdict.provenance["clip_settings"]["faces"])
-    pictured = {
-        track.track_id: sorted(track.clips, key=lambda clip: -clip.logit)[:PICTURED_CLIPS]
-        for track in verdict.tracks[:PICTURED_TRACKS]
-    }
     requests = [
         (FaceTrack(track.track_id, track.faces), clip.times_s)
         for track in verdict.tracks[:PICTURED_TRACKS]
-        for clip in pictured[track.track_id]
+        for clip in _pictured_clips(track)
     ]
-    crops = {(clip.track_id, clip.times_s): clip.frames for clip in cut_clips(source, requests, settings)}
+    crops = PageCrops()
+    for clip in cut_clips(source, requests, settings):
+        crops.add(clip)
+    return crops
+
+
+def _pictured_clips(track: TrackScore) -> list[ClipScore]:
+    return sorted(track.clips, key=lambda clip: -clip.logit)[:PICTURED_CLIPS]
+
+
+def _picture_tracks(verdict: Verdict, crops: PageCrops) -> Iterator[_PicturedTrack]:
+    """The first tracks with their timelines and the crops of their highest-scoring clips."""
     for track in verdict.tracks[:PICTURED_TRACKS]:
-        clips = [
-            _PicturedClip(clip, list(_crops(clip, crops[track.track_id, clip.times_s])))
-            for clip in pictured[track.track_id]
-        ]
+        pictured = _pictured_clips(track)
+        clips = [_PicturedClip(clip, list(_crops(clip, track.track_id, crops))) for clip in pictured]
         judges_frames = all(clip.frame_logits for clip in track.clips)
-        shown = crops[track.track_id, pictured[track.track_id][0].times_s][0]
+        shown = crops.large(track.track_id, pictured[0].times_s[0])
         yield _PicturedTrack(track, _markup(plot_timeline(track)), judges_frames, _relations(track, shown), clips)
 
 
@@ -141,7 +175,7 @@ def _require_same_file(verdict: Verdict, source: Path) -> None:
         )
 
 
-def _crops(clip: ClipScore, frames: UInt8Array) -> Iterator[_Crop]:
+def _crops(clip: ClipScore, track_id: int, crops: PageCrops) -> Iterator[_Crop]:
     """The clip's frames; those stand out whose logits are highest or, where it is not judged by frames, that are the
     least consistent; none where all are equal."""
     order = clip.frame_logits or [-similarity for similarity in clip.consistency]
@@ -149,12 +183,12 @@ def _crops(clip: ClipScore, frames: UInt8Array) -> Iterator[_Crop]:
     differ = max(order) > min(order)
     for index, time_s in enumerate(clip.times_s):
         value = f"{clip.frame_logits[index]:+.2f}" if clip.frame_logits else f"{clip.consistency[index]:.4f}"
-        yield _Crop(time_s, value, differ and index in outstanding, _jpeg(frames[index]))
+        yield _Crop(time_s, value, differ and index in outstanding, crops.small(track_id, time_s))
 
 
-def _relations(track: TrackScore, frame: UInt8Array) -> _Relations | None:
-    """What the comparisons within the picture add to the track's logit, shown on one crop (H, W, 3); ``None`` where the
-    model makes none.
+def _relations(track: TrackScore, jpeg: str) -> _Relations | None:
+    """What the comparisons within the picture add to the track's logit, shown on one crop; ``None`` where the model
+    makes none.
 
     A track's logit is the mean over its clips, so the means of what is added add up to it.
     """
@@ -164,10 +198,10 @@ def _relations(track: TrackScore, frame: UInt8Array) -> _Relations | None:
 
     means = {name: fmean(clip.relations[name] for clip in track.clips) for name in track.clips[0].relations}
     bars = plot_relations(means, fmean(clip.constant for clip in track.clips))
-    return _Relations(_markup(bars), _jpeg(frame, 2 * CROP_PX), MIDDLE_REACH, RING_REACH)
+    return _Relations(_markup(bars), jpeg, MIDDLE_REACH, RING_REACH)
 
 
-def _jpeg(rgb: UInt8Array, side_px: int = CROP_PX) -> str:
+def _jpeg(rgb: UInt8Array, side_px: int) -> str:
     import cv2
 
     small = cv2.resize(rgb, (side_px, side_px), interpolation=cv2.INTER_AREA)

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import os
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import replace
 from datetime import UTC, datetime
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -31,7 +33,7 @@ from stf_mamba.detection.reasons import (
 from stf_mamba.evaluation.calibration import Calibration
 from stf_mamba.evaluation.evaluate import outcome_of
 from stf_mamba.evaluation.runs import Run
-from stf_mamba.evaluation.scoring import AGGREGATION, ClipInput, score_tracks, video_score
+from stf_mamba.evaluation.scoring import AGGREGATION, CLIPS_AT_ONCE, ClipInput, score_tracks, video_score
 from stf_mamba.faces.detectors import FaceDetector, load_face_detector
 from stf_mamba.models.clip_detector import ClipDetector, build_detector
 from stf_mamba.models.weights.loading import load_encoder_weights
@@ -68,14 +70,23 @@ class Detector:
         self.face_detector, self.calibration = face_detector, None if self.is_drawn else calibration
         self.model_facts, self.is_trained, self.known_files = model_facts, is_trained, frozenset(known_files)
 
-    def detect(self, path: str | os.PathLike[str], on_progress: Callable[[float], None] | None = None) -> Verdict:
+    def detect(
+        self,
+        path: str | os.PathLike[str],
+        on_progress: Callable[[str, float, float], None] = lambda step, done, total: None,
+        sha256: str | None = None,
+        on_clip: Callable[[Clip], None] = lambda clip: None,
+    ) -> Verdict:
         """The verdict on one video file.
 
         A file that is there and cannot be analysed (no video, no usable face) has the outcome ``NOT_ANALYSABLE`` with
         the reason, and no score.
 
         Args:
-            on_progress: called with the seconds of video that were searched for faces.
+            on_progress: called with the step, how much of it is done, and of how much: seconds of video while faces
+                are searched, then clips while they are cut and scored.
+            sha256: the file's hash where it is known.
+            on_clip: called with each clip that is scored, such as ``PageCrops.add``.
 
         Raises:
             VideoError: there is no such file.
@@ -88,11 +99,15 @@ class Detector:
         file = Path(path)
         if not file.is_file():
             raise VideoError(f"no file at {file}; give the path of a video")
+        sha256 = sha256 or _hash_if_readable(file)
         try:
-            video, requests = find_clips(file, self.face_detector, self.settings, on_progress)
-            tracks = self._score(file, video, requests)
+            video, requests = find_clips(
+                file, self.face_detector, self.settings, partial(on_progress, "searching faces"), sha256
+            )
+            clips = _watched(cut_clips(file, requests, self.settings.faces), len(requests), on_progress, on_clip)
+            tracks = self._score(video, clips)
         except VideoError as error:
-            return self.not_analysable(file, str(error))
+            return self.not_analysable(file, str(error), sha256)
         assert video.info is not None
         facts = video.info.to_json()
         provenance = self._provenance(file)
@@ -103,14 +118,29 @@ class Detector:
             return Verdict(Outcome.NOT_ANALYSABLE, None, None, (reason,), (), video.dropped, provenance)
         return self._verdict(video, requests, tracks, provenance)
 
-    def not_analysable(self, path: str | os.PathLike[str], reason: str) -> Verdict:
-        """The verdict on a file that this detector cannot look at, for this reason."""
-        file = Path(path)
-        provenance = self._provenance(file) | {"sha256": _hash_if_readable(file)}
+    def not_analysable(self, path: str | os.PathLike[str], reason: str, sha256: str | None) -> Verdict:
+        """The verdict on a file that this detector cannot look at, for this reason; ``sha256`` is its hash, if any."""
+        provenance = self._provenance(Path(path)) | {"sha256": sha256}
         return Verdict(Outcome.NOT_ANALYSABLE, None, None, (reason,), provenance=provenance)
 
-    def _score(self, file: Path, video: StoredVideo, requests: list[ClipRequest]) -> tuple[TrackScore, ...]:
-        clips = cut_clips(file, requests, self.settings.faces)
+    def would_give(self, verdict: Verdict) -> bool:
+        """Whether a verdict on a file that could be read is this detector's: its model, settings and calibration.
+
+        Such a verdict need not be made again. An untrained detector's is always made again.
+        """
+        seen, mine = verdict.provenance, json.loads(json.dumps(self._provenance(Path())))
+        decisive = ("model", "clip_settings", "frames", "aggregation", "calibration")
+        if not self.is_trained or seen.get("video") is None or any(seen.get(key) != mine[key] for key in decisive):
+            return False
+        if verdict.score is None:
+            return True
+        given = verdict.outcome, verdict.probability, verdict.interval
+        return given == (outcome_of(verdict.score, self.calibration), *self._probability(verdict.score))
+
+    def _probability(self, score: float) -> tuple[float | None, tuple[float, float] | None]:
+        return (None, None) if self.calibration is None else self.calibration.probability(score)
+
+    def _score(self, video: StoredVideo, clips: Iterable[Clip]) -> tuple[TrackScore, ...]:
         inputs = (ClipInput(clip.track_id, clip.times_s, _loader(clip)) for clip in clips)
         return score_tracks(self.model, video, inputs, self.frames, self.device)
 
@@ -123,10 +153,8 @@ class Detector:
     ) -> Verdict:
         score = video_score(tracks)
         assert score is not None
-        probability, interval = None, None
-        if self.calibration is not None:
-            probability, interval = self.calibration.probability(score)
-            tracks = tuple(replace(t, probability=self.calibration.probability(t.logit)[0]) for t in tracks)
+        probability, interval = self._probability(score)
+        tracks = tuple(replace(track, probability=self._probability(track.logit)[0]) for track in tracks)
         outcome = outcome_of(score, self.calibration)
         reasons = [
             *([KNOWS_DRAWINGS_ONLY] if self.is_drawn else []),
@@ -196,7 +224,7 @@ def load_detector(
         "run": run.folder.name,
         "recipe": run.recipe.name,
         "weights_sha256": run.weights_sha256() if run.weights_path.is_file() else None,
-        "trained_on": run.environment.get("dataset"),
+        "trained_on": _trained_on(run),
         "drawn": run.is_drawn,
         "encoder_weights": run.environment.get("encoder_weights"),
         "complete": run.is_complete,
@@ -235,6 +263,30 @@ def untrained_detector(
     }
     model = model.to(chosen).eval()
     return Detector(model, settings, recipe.data.frames, face_detector, None, facts, chosen, is_trained=False)
+
+
+def _trained_on(run: Run) -> str:
+    """The data set, and how much of it: a name alone would pass a part off as the whole."""
+    videos = len(run.split.train) + len(run.split.validation)
+    people = run.environment.get("identities")
+    return (
+        f"{run.environment.get('dataset')}: {videos} videos of "
+        f"{'an unknown number of' if people is None else len(people)} people, those for validation included"
+    )
+
+
+def _watched(
+    clips: Iterator[Clip],
+    count: int,
+    on_progress: Callable[[str, float, float], None],
+    on_clip: Callable[[Clip], None],
+) -> Iterator[Clip]:
+    """The clips, each told of before it is handed on; after so many the model works before it asks for another."""
+    for number, clip in enumerate(clips, start=1):
+        on_clip(clip)
+        is_last_of_batch = number % CLIPS_AT_ONCE == 0 or number == count
+        on_progress("scoring clips" if is_last_of_batch else "cutting clips", number, count)
+        yield clip
 
 
 def _hash_if_readable(file: Path) -> str | None:

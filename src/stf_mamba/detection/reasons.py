@@ -13,6 +13,10 @@ from stf_mamba.models.heads import ClipHead, VarianceContentHead, VarianceHead
 UNTRAINED = "The model is untrained: its scores say nothing about this video."
 SEEN = "The model was trained or calibrated on this very file: this does not show how it would judge a new one."
 UNFINISHED = "The model's training has not come to its end: this is what it has kept so far."
+OFF_CENTRE = (
+    "The probability is not in the middle of its interval, and need not be: it comes from all calibration videos, the "
+    "interval from how it changes when other people of theirs are drawn, which can go further to one side."
+)
 
 
 def decision_reasons(
@@ -29,6 +33,8 @@ def decision_reasons(
         f"for a video that is as likely manipulated as not before it is looked at; calibrated on "
         f"{calibration.source} ({calibration.clusters} groups of people)."
     ]
+    if abs(2 * probability - sum(interval)) > (interval[1] - interval[0]) / 2:
+        reasons.append(OFF_CENTRE)
     if not calibration.separates:
         low, high = calibration.auc_low, calibration.auc_high
         reasons.append(

@@ -62,7 +62,7 @@ def find_face_tracks(
     """The face tracks of a video, found in one streaming pass; memory does not grow with the video's length.
 
     Args:
-        on_progress: called with the seconds of video decoded so far.
+        on_progress: called with the seconds of video searched so far, from its first frame.
 
     Raises:
         VideoError: the video cannot be opened, or no frame of it can be decoded.
@@ -112,7 +112,7 @@ def _detections(
         times_s = [frame.time_s for frame in batch]
         yield from zip(times_s, detector.detect([frame.rgb for frame in batch], times_s), strict=True)
         if on_progress is not None:
-            on_progress(times_s[-1])
+            on_progress(times_s[-1] - stream.times_s[0])
 
 
 def _chains(
