@@ -50,17 +50,26 @@ def searched(monkeypatch):
     return paths
 
 
-def run(*arguments):
+@pytest.fixture
+def run(tmp_path):
+    """Runs the verb."""
+    (tmp_path / "run").mkdir()
+    (tmp_path / "run" / "recipe.toml").touch()
     app = typer.Typer()
     app.command()(detect)
-    return CliRunner().invoke(app, [*map(str, arguments), "--model", "run"], env={"COLUMNS": "2000"})
+
+    def run(*arguments):
+        command = [*map(str, arguments), "--model", str(tmp_path / "run")]
+        return CliRunner().invoke(app, command, env={"COLUMNS": "2000"})
+
+    return run
 
 
 def written(out):
     return {str(path.relative_to(out)) for path in out.rglob("*") if path.is_file()}
 
 
-def test_a_folder_keeps_its_sub_folders_and_goes_on_where_it_was_stopped(videos, searched, tmp_path):
+def test_a_folder_keeps_its_sub_folders_and_goes_on_where_it_was_stopped(videos, searched, run, tmp_path):
     out = tmp_path / "out"
     first = run(videos, "--out", out)
     assert first.exit_code == 0, first.output
@@ -81,7 +90,7 @@ def test_a_folder_keeps_its_sub_folders_and_goes_on_where_it_was_stopped(videos,
     assert len(written(out)) == 6
 
 
-def test_a_second_file_of_the_same_name_does_not_overwrite_the_first_verdict(videos, searched, tmp_path):
+def test_a_second_file_of_the_same_name_does_not_overwrite_the_first_verdict(videos, searched, run, tmp_path):
     out = tmp_path / "out"
     for name in ("a/x.mp4", "b/x.mp4"):
         assert run(videos / name, "--out", out).exit_code == 0
@@ -93,7 +102,7 @@ def test_a_second_file_of_the_same_name_does_not_overwrite_the_first_verdict(vid
     assert len(searched) == 2  # it is the file of the second verdict
 
 
-def test_a_link_to_nothing_ends_nothing(videos, searched, tmp_path):
+def test_a_link_to_nothing_ends_nothing(videos, searched, run, tmp_path):
     (videos / "w.mp4").symlink_to(tmp_path / "absent.mp4")
     result = run(videos, "--out", tmp_path / "out")
     assert result.exit_code == 3
