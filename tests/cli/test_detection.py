@@ -11,7 +11,8 @@ from typer.testing import CliRunner
 
 from fixed_faces import LEFT, detector
 from stf_mamba.cli.detection import detect
-from stf_mamba.cli.progress import FilesProgress, stderr
+from stf_mamba.cli.files_progress import FilesProgress
+from stf_mamba.cli.progress import stderr
 from stf_mamba.core.records import Verdict
 from stf_mamba.detection import detector as module
 from video_files import numbered_frames, write_video
@@ -115,7 +116,7 @@ def test_a_link_to_nothing_ends_nothing(videos, searched, run, tmp_path):
 def test_80_columns_show_the_file_its_step_and_the_times(name, capfd, monkeypatch):
     monkeypatch.setenv("COLUMNS", "80")
     clock = iter([0.0, 30.0, 40.0, 40.0, 50.0, 50.0])
-    monkeypatch.setattr("stf_mamba.cli.progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
+    monkeypatch.setattr("stf_mamba.cli.files_progress.time", SimpleNamespace(monotonic=lambda: next(clock)))
     progress = FilesProgress([100, 300])
     with progress.file(name) as on_step:
         on_step("searching faces", 3600, 3600)  # three quarters of a quarter, in 30 of 160 s

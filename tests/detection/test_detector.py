@@ -10,14 +10,18 @@ import av
 import pytest
 import torch
 
-from fixed_faces import LEFT, RECIPE, RIGHT, SURE, detector
+from fixed_faces import LEFT, RECIPE, RIGHT, SURE, FixedFaces, detector
+from stf_mamba.clips.records import ClipSettings
 from stf_mamba.core.errors import VerdictError, VideoError
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, TemporalRecipe
 from stf_mamba.core.records import Outcome, Verdict
 from stf_mamba.datasets.drawn import KNOWS_DRAWINGS_ONLY
+from stf_mamba.datasets.splits import Split
 from stf_mamba.detection.case_report import PageCrops, write_case_report
-from stf_mamba.detection.detector import SEEN, UNTRAINED, Detector
+from stf_mamba.detection.detector import SEEN, UNTRAINED, Detector, load_detector
+from stf_mamba.evaluation.runs import Run
+from stf_mamba.models.clip_detector import build_detector
 from video_files import numbered_frames, write_video
 
 
@@ -101,6 +105,27 @@ def test_no_face_and_no_video_are_not_analysable(video, tmp_path):
     assert len(text.provenance["sha256"]) == 64
     with pytest.raises(VideoError, match="no file at"):
         detector(LEFT).detect(tmp_path / "absent.mp4")
+
+
+def test_a_face_at_one_frame_a_second_is_told_that_the_frames_are_too_far_apart(tmp_path):
+    slow = write_video(tmp_path / "slow.mp4", numbered_frames(15, 200, 120), fps=Fraction(1))
+    verdict = detector(LEFT).detect(slow)
+    assert verdict.outcome is Outcome.NOT_ANALYSABLE
+    assert "the video's frames are 1.0 s apart there" in verdict.reasons[0]
+    assert "seen for" not in " ".join((*verdict.reasons, *(face.reason for face in verdict.dropped)))
+
+
+@pytest.mark.parametrize(("people", "said"), [(["a", "b"], "2 people"), (None, "an unknown number of people")])
+def test_the_page_says_of_how_many_videos_and_people_a_model_learned(video, tmp_path, monkeypatch, people, said):
+    environment = {"dataset": "ffpp-c23"} | ({} if people is None else {"identities": people})
+    run = Run(tmp_path, RECIPE, ClipSettings("fixed"), Split("s", ("v/1", "v/2"), ("v/3",), ("v/4",)), environment)
+    monkeypatch.setattr(Run, "load", lambda _: run)
+    monkeypatch.setattr(Run, "model", lambda *_: build_detector(RECIPE).eval())
+    monkeypatch.setattr("stf_mamba.detection.detector.load_face_detector", lambda _: FixedFaces(LEFT))
+    verdict = load_detector(tmp_path, "cpu").detect(video)
+    words = f"ffpp-c23: 3 videos of {said}, those for validation included"
+    assert verdict.provenance["model"]["trained_on"] == words
+    assert f"<th>model: trained on</th><td>{words}</td>" in write_case_report(verdict, tmp_path / "v.html").read_text()
 
 
 def test_the_same_file_gives_the_same_verdict(video):

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stf_mamba.cli.arguments import folder_to_write, trained_run, weights_source
+from stf_mamba.cli.files_progress import FilesProgress
 from stf_mamba.cli.options import DeviceOption, FaceModelOption, JsonOption
-from stf_mamba.cli.progress import FilesProgress
 from stf_mamba.cli.verbs import EXIT_FAIL_ON, EXIT_NOT_ANALYSABLE
 from stf_mamba.core.errors import DatasetError, StfError, UsageError, VideoError
 from stf_mamba.core.files import sha256_of
