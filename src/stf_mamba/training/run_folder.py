@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import os
-import pickle
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -46,6 +45,7 @@ from stf_mamba.evaluation.runs import (
     WEIGHTS,
     Run,
 )
+from stf_mamba.models.weights.checkpoints import UNREADABLE, read_torch, why_unreadable
 from stf_mamba.models.weights.loading import save_state_dict
 from stf_mamba.training.curves import plot_history
 
@@ -131,10 +131,10 @@ def read_state(folder: Path) -> dict[str, Any] | None:
     if not path.exists():
         return None
     try:
-        state: dict[str, Any] = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError, ValueError) as error:
-        reason = str(error).splitlines()[0]
-        raise RunError(f"cannot read {path}: {reason}; remove {folder} and train again") from error
+        state: dict[str, Any] = read_torch(path)
+    except UNREADABLE as error:
+        why = why_unreadable(error, f"remove {folder} and train again")
+        raise RunError(f"cannot read {path}: {why}") from error
     return state
 
 

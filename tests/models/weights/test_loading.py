@@ -8,7 +8,8 @@ from stf_mamba.core.errors import WeightsError
 from stf_mamba.models.encoders.cnn import CnnEncoder
 from stf_mamba.models.encoders.timm_import import import_timm
 from stf_mamba.models.encoders.vit import VitEncoder
-from stf_mamba.models.weights.loading import load_encoder_weights, load_model_weights, read_state_dict, save_state_dict
+from stf_mamba.models.weights.checkpoints import read_state_dict
+from stf_mamba.models.weights.loading import load_encoder_weights, load_model_weights, save_state_dict
 from stf_mamba.models.weights.sources import local_weights
 
 

@@ -16,8 +16,9 @@ from stf_mamba.core.errors import WeightsError
 from stf_mamba.models.clip_detector import ClipDetector, TemporalStack
 from stf_mamba.models.encoders.cnn import CnnEncoder
 from stf_mamba.models.heads import FrameMeanHead
+from stf_mamba.models.weights.checkpoints import read_bare_state
 from stf_mamba.models.weights.efficientnet import to_timm_efficientnet
-from stf_mamba.models.weights.loading import describe_mismatch, read_state_dict
+from stf_mamba.models.weights.loading import describe_mismatch
 
 SBI_ENCODER = "efficientnet_b4_sbi"
 
@@ -32,7 +33,7 @@ def load_sbi_checkpoint(path: str | os.PathLike[str]) -> ClipDetector:
     Raises:
         WeightsError: unreadable, or not such a checkpoint; the message lists what does not fit.
     """
-    state = {name.removeprefix("net."): tensor for name, tensor in read_state_dict(path).items()}
+    state = read_bare_state(path)
     encoder = CnnEncoder(SBI_ENCODER, trainable_blocks=0)
     classifier = {name: state.pop(f"_fc.{name}", None) for name in ("weight", "bias")}
     head = FrameMeanHead(encoder.width, average="probabilities")

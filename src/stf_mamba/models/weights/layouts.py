@@ -42,7 +42,6 @@ HF_DINOV2_REST = {
 
 def to_timm_layout(state: StateDict) -> StateDict:
     """The state with timm's names: Hugging Face DINOv2 renamed (queries, keys and values joined), others unchanged."""
-    state = {name.removeprefix("dinov2."): tensor for name, tensor in state.items()}
     if "embeddings.cls_token" not in state:
         return state
     renamed: StateDict = {}

@@ -1,16 +1,13 @@
-"""Weights from files: read safely, recognised by their keys, loaded strictly."""
+"""Weights of a network: recognised by their keys, loaded strictly."""
 
 from __future__ import annotations
 
 import os
-import pickle
 import re
 from pathlib import Path
 
-import torch
-from safetensors import SafetensorError
-from safetensors.torch import load_file, save
-from torch import Tensor, nn
+from safetensors.torch import save
+from torch import nn
 
 from stf_mamba.core.errors import WeightsError
 from stf_mamba.core.files import write_bytes_atomically
@@ -18,48 +15,11 @@ from stf_mamba.models.encoders.frame_encoder import FrameEncoder
 from stf_mamba.models.encoders.registry import ENCODERS
 from stf_mamba.models.encoders.timm_import import import_timm
 from stf_mamba.models.encoders.vit import VIT_ENCODERS, VitEncoder
+from stf_mamba.models.weights.checkpoints import NOT_IN_AN_ENCODER, read_bare_state, read_state_dict, unchunked
 from stf_mamba.models.weights.efficientnet import is_efficientnet_pytorch, to_timm_efficientnet
 from stf_mamba.models.weights.layouts import StateDict, to_timm_layout
 
-# Wrappers that published checkpoints put around the network's own state.
-WRAPPERS = ("state_dict", "model", "teacher")
-
-# Parts of published checkpoints that a frame encoder has no place for: classifiers, and the token that stands for
-# masked patches during pretraining.
-NOT_IN_AN_ENCODER = re.compile(r"(head|_?fc|classifier|fc_norm)\..*|mask_token")
-
 OWN_NORM = re.compile(r"norm\.(weight|bias)")
-
-
-def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
-    """The tensors of a ``.safetensors`` file or of a torch checkpoint, on the CPU.
-
-    A torch checkpoint is read with ``weights_only=True``, so that it cannot run code. Wrapping
-    (``state_dict``, ``model`` or ``teacher``) is taken off.
-
-    Raises:
-        WeightsError: no such file, or nothing in it that is a state dictionary.
-    """
-    file = Path(path)
-    if not file.is_file():
-        raise WeightsError(f"no weights file at {file}; give the path of a .safetensors, .pth or .pt file")
-    try:
-        content = (
-            load_file(file)
-            if file.suffix == ".safetensors"
-            else torch.load(file, map_location="cpu", weights_only=True)
-        )
-    except (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError) as error:
-        reason = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise WeightsError(
-            f"cannot read {file} ({file.stat().st_size} bytes) as weights: {reason}; download or export it again"
-        ) from None
-    for wrapper in WRAPPERS:
-        if isinstance(content, dict) and isinstance(content.get(wrapper), dict):
-            content = content[wrapper]
-    if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
-        raise WeightsError(f"{file} holds no state dictionary (names → tensors); export the model's state_dict()")
-    return content
 
 
 def save_state_dict(state: StateDict, path: str | os.PathLike[str]) -> Path:
@@ -72,21 +32,23 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
     """Load published weights into an encoder, strictly: every tensor finds its place or it is an error.
 
     Accepted key layouts: timm (torchvision's ResNet-50 has the same), the official DINOv2 repository, Hugging Face
-    ``Dinov2Model``, and for EfficientNets the packages ``efficientnet_pytorch`` and ``efficientnet_lite_pytorch``.
-    Classifiers are left aside. Position embeddings of another image size are resampled (bicubic, as
-    timm does). A transformer of which only the first blocks are used leaves the others' tensors and the final norm
-    aside and keeps its own norm.
+    ``Dinov2Model``, and for EfficientNets the packages ``efficientnet_pytorch`` and ``efficientnet_lite_pytorch``;
+    what trainings wrap around them (``checkpoints``) is taken off, so that a checkpoint of a DINO or DINOv2 training
+    loads too. Classifiers and projection heads are left aside, shorter floats become float32. Position embeddings of
+    another image size are resampled (bicubic, as timm does). A transformer of which only the first blocks are used
+    leaves the others' tensors and the final norm aside and keeps its own norm.
 
     Raises:
         WeightsError: unreadable, or made for another architecture; the message lists what does not fit.
     """
-    state = to_timm_layout(read_state_dict(path))
+    state = to_timm_layout(read_bare_state(path))
     network = encoder.network
     target = network.state_dict()
     if is_efficientnet_pytorch(state) and hasattr(network, "conv_stem"):
         state = to_timm_efficientnet(state, network.blocks)
     state = {name: tensor for name, tensor in state.items() if not NOT_IN_AN_ENCODER.fullmatch(name)}
     if isinstance(encoder, VitEncoder):
+        state = unchunked(state, path)
         _resample_positions(state, network)
         if encoder.has_own_norm:
             state = _first_blocks(state, encoder) | {name: target[name] for name in target if OWN_NORM.fullmatch(name)}
