@@ -154,15 +154,21 @@ def test_stopped_processes_resume_bit_for_bit(prepared, together, tmp_path):
     assert all(torch.equal(found[name], tensor) for name, tensor in expected.items())
 
 
-def test_an_evaluation_is_shared_out(prepared, together, tmp_path):
+def test_an_evaluation_is_shared_out_and_told_once(prepared, together, tmp_path):
     alone, both = tmp_path / "alone.csv", tmp_path / "both.csv"
     _, _, split, command = prepared
     folder = shutil.copytree(together, tmp_path / "run")
-    arguments = ("evaluate", folder, *command[2:4], "--part", "validation", "--out")
-    assert stf(*arguments, alone).exit_code == 0
+    arguments = ("evaluate", folder, *command[2:4], "--part", "validation", "--json", "--out")
+    expected = stf(*arguments, alone)
     finished = run([*TOGETHER, *arguments, both])
-    assert finished.exit_code == 0, finished.stderr
+    assert (expected.exit_code, finished.exit_code) == (0, 0), finished.stderr
     rows = Predictions.load(alone).rows
     assert len(rows) == len(split.validation)
     assert Predictions.load(both).rows == rows
-    assert f"{len(rows) // 2}/{len(rows)}" in finished.stderr, "each process should have scored its half"
+    told = json.loads(finished.stdout)  # one document
+    assert told == json.loads(expected.stdout) | {"predictions": str(both)}
+    (bar,) = [line for line in finished.stderr.splitlines() if "scoring" in line]
+    assert f"{len(rows)}/{len(rows)} videos" in bar
+    last_of = {rows[number].video_id for number in (-1, -2)}  # each process scored every second video
+    (shown,) = [video_id for video_id in last_of if video_id in bar]
+    assert shown == rows[(len(rows) - 1) // 2 * 2].video_id

@@ -12,7 +12,6 @@ from typing import TYPE_CHECKING, Annotated
 import typer
 
 from stf_mamba.cli.arguments import folder_to_write, trained_run, weights_source
-from stf_mamba.cli.files_progress import FilesProgress
 from stf_mamba.cli.options import DeviceOption, FaceModelOption, JsonOption
 from stf_mamba.cli.verbs import EXIT_FAIL_ON, EXIT_NOT_ANALYSABLE
 from stf_mamba.core.errors import DatasetError, StfError, UsageError, VideoError
@@ -50,6 +49,7 @@ def detect(
     again: Annotated[bool, typer.Option("--again", help="Make verdicts that are finished in --out anew.")] = False,
 ) -> None:
     """Give a verdict on each video. As JSON, and as a page that shows what it rests on."""
+    from stf_mamba.cli.files_progress import FilesProgress
     from stf_mamba.detection.verdict_folder import VerdictFolder
 
     videos = _videos_in(paths)

@@ -64,6 +64,10 @@ def evaluate(
             raise UsageError("--sbi-checkpoint scores all videos into --out FILE; leave out the run and --part")
         predictions = _score_with_sbi(sbi_checkpoint, clips, dataset, settings, device)
         chosen, target = "all", out
+    from stf_mamba.core.distributed import is_main
+
+    if not is_main():
+        return
     target.parent.mkdir(parents=True, exist_ok=True)
     _report(predictions, predictions.save(target), chosen, as_json)
 
@@ -72,6 +76,7 @@ def _score_with_run(
     run: Path, clips: Path, part: PartChoice, out: Path | None, dataset: str | None, device: str
 ) -> tuple[Predictions, Part, Path]:
     """Predictions, the part that was scored, and where they belong."""
+    from stf_mamba.core.distributed import processes_started
     from stf_mamba.evaluation.evaluate import evaluate as evaluate_run
     from stf_mamba.evaluation.protocol import clips_for, entries_of_part, natural_part
     from stf_mamba.evaluation.runs import Run
@@ -81,8 +86,9 @@ def _score_with_run(
     manifest = store.manifest(dataset)
     chosen: Part = natural_part(loaded, manifest) if part == "auto" else part
     total = len(entries_of_part(loaded, manifest, chosen))
+    at_once = processes_started()
     with progress_bar("scoring", total, "videos") as advance:
-        predictions = evaluate_run(loaded, store, manifest, chosen, device, lambda video_id: advance(1, video_id))
+        predictions = evaluate_run(loaded, store, manifest, chosen, device, lambda video_id: advance(at_once, video_id))
     return predictions, chosen, out or loaded.folder / f"predictions-{manifest.name}-{chosen}.csv"
 
 
@@ -90,10 +96,12 @@ def _score_with_sbi(
     checkpoint: Path, clips: Path, dataset: str | None, settings: str | None, device: str
 ) -> Predictions:
     """Predictions for all videos of a data set; whether its people were trained on is not known."""
+    from stf_mamba.core.distributed import process_group, processes_started
     from stf_mamba.core.environment import choose_device
     from stf_mamba.evaluation.evaluate import predict
     from stf_mamba.models.published.sbi import load_sbi_checkpoint
 
+    asked = choose_device(device)
     store, manifest = open_clips(clips, dataset, settings)
     model = load_sbi_checkpoint(checkpoint)
     made_px, wanted_px = store.settings.faces.size_px, model.encoder.crop_px
@@ -102,9 +110,12 @@ def _score_with_sbi(
             f"the clips in {clips} are {made_px} px wide, and this checkpoint wants {wanted_px}; prepare the data set "
             f"with stf prepare --size {wanted_px} and name those clips, or their --settings"
         )
-    chosen = choose_device(device)
     stamp = _published_stamp(checkpoint, manifest.name, len(manifest.entries), store.settings)
-    with progress_bar("scoring", len(manifest.entries), "videos") as advance:
+    at_once = processes_started()
+    with (
+        progress_bar("scoring", len(manifest.entries), "videos") as advance,
+        process_group(asked) as chosen,
+    ):
         return predict(
             model.to(chosen),
             store,
@@ -113,7 +124,7 @@ def _score_with_sbi(
             chosen,
             None,
             stamp,
-            lambda video_id, tracks: advance(1, video_id),
+            lambda video_id, tracks: advance(at_once, video_id),
         )
 
 

@@ -8,7 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import ClassVar
 
-from stf_mamba.cli.progress import UNKNOWN, stderr
+from stf_mamba.cli.bars import Lines, shortened
+from stf_mamba.cli.progress import LINE_EVERY_S, UNKNOWN, stderr
 
 
 class FilesProgress:
@@ -17,7 +18,8 @@ class FilesProgress:
     # What part of a file's time its steps end at: faces take about three quarters.
     _ENDS: ClassVar = {"searching faces": 0.75, "cutting clips": 0.95, "scoring clips": 0.95, "writing the page": 1.0}
 
-    def __init__(self, sizes: Sequence[int]) -> None:
+    def __init__(self, sizes: Sequence[int], every_s: float = LINE_EVERY_S) -> None:
+        self._lines = Lines(stderr(), every_s)
         self._sizes = [max(size, 1) for size in sizes]
         self._number = self._worked = 0
         self._worked_s = 0.0
@@ -45,8 +47,11 @@ class FilesProgress:
                 nonlocal part
                 part = self._part_of_file(step, done / total if total else 0.0)
                 how_far = f" {done:.0f}/{total:.0f}{' s' if step == 'searching faces' else ''}" if total else ""
-                left = self._left(size, part, time.monotonic() - started_s)
+                seconds = time.monotonic() - started_s
+                left = self._left(size, part, seconds)
                 progress.update(task, description=_fitting(where, name, step + how_far), left=left)
+                elapsed = timedelta(seconds=round(seconds))
+                self._lines.tick(f"{where}{name}  {step}{how_far} {elapsed} left {left}")
 
             yield on_step
         if part:
@@ -67,6 +72,4 @@ class FilesProgress:
 def _fitting(where: str, name: str, step: str) -> str:
     """File and step in one line that leaves room for the times; what does not fit is taken from the name's middle."""
     room = max(stderr().width - len(f"{where}  {step} 0:00:00 left 0:00:00"), 9)
-    if len(name) > room:
-        name = f"{name[: (room - 1) // 2]}…{name[-(room // 2) :]}"
-    return f"{where}{name}  {step}"
+    return f"{where}{shortened(name, room)}  {step}"

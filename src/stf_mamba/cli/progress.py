@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 
 UNKNOWN = "-:--:--"  # a time left, before anything was measured
+LINE_EVERY_S = 30.0  # where no terminal shows a bar
 
 
 class Advance(Protocol):
@@ -33,32 +35,26 @@ def stderr() -> Console:
 
 
 @contextmanager
-def progress_bar(what: str, total: float | None, unit: str = "") -> Iterator[Advance]:
-    """A bar with counts and remaining time; yields ``advance(amount, note)``."""
-    from rich.progress import (
-        BarColumn,
-        MofNCompleteColumn,
-        Progress,
-        TextColumn,
-        TimeElapsedColumn,
-        TimeRemainingColumn,
-    )
+def progress_bar(what: str, total: float | None, unit: str = "", every_s: float = LINE_EVERY_S) -> Iterator[Advance]:
+    """A bar with counts and remaining time, or a line every ``every_s`` where there is no terminal.
 
-    columns = (
-        TextColumn("{task.description}"),
-        BarColumn(),
-        MofNCompleteColumn(),
-        TextColumn(unit),
-        TimeElapsedColumn(),
-        TextColumn("left"),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}"),
-    )
-    with Progress(*columns, console=stderr(), refresh_per_second=4) as progress:
-        task = progress.add_task(what, total=total, note="")
+    Yields ``advance(amount, note)``, which never passes the total. Under ``torchrun`` the main process alone talks.
+    """
+    from stf_mamba.cli.bars import CountedBar, Lines
+    from stf_mamba.core.distributed import is_main
+
+    if not is_main():
+        yield lambda amount, note="", total=None: None
+        return
+    with CountedBar(stderr(), unit) as bar:
+        task = bar.add_task(what, total=total, note="")
+        lines = Lines(stderr(), every_s)
 
         def advance(amount: float, note: str = "", total: float | None = None) -> None:
-            progress.update(task, advance=amount, note=note, total=total)
+            bar.update(task, note=note, total=total)
+            (state,) = bar.tasks
+            bar.update(task, completed=min(state.completed + amount, state.total or math.inf))
+            lines.tick(bar.line())
 
         yield advance
 
@@ -76,8 +72,9 @@ def by_position(advance: Advance) -> Callable[..., None]:
 
 
 @contextmanager
-def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
+def training_progress(epoch_lines: bool = True, every_s: float = LINE_EVERY_S) -> Iterator[Watcher]:
     """A watcher that draws where training is and how it does and, with ``epoch_lines``, prints a line for each epoch.
+    Where there is no terminal, a line every ``every_s`` takes the drawing's place.
 
     Both fit a terminal of 80 columns. Where a run is made of several trainings, it says which one it is in, and the
     time left is that of all of them, taken to be as long as the running one; while a cache is filled, it is that of the
@@ -88,6 +85,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
+    from stf_mamba.cli.bars import Lines
     from stf_mamba.core.distributed import is_main
     from stf_mamba.training.watcher import Watcher
 
@@ -109,6 +107,13 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
     def drawn() -> Group:
         return Group(progress, Text(how, no_wrap=True, overflow="ellipsis")) if how else Group(progress)
 
+    def line() -> str:
+        (state,) = progress.tasks
+        elapsed = timedelta(seconds=round(state.elapsed or 0))
+        return f"{state.description}: {state.fields['where']} {elapsed} left {state.fields['left']}{how}"
+
+    lines = Lines(stderr(), every_s)
+
     def on_training(number: int, trainings: int) -> None:
         nonlocal trainings_after, how
         trainings_after, how = trainings - number, ""
@@ -122,6 +127,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
         where = f"epoch {report.epoch + 1}/{epochs} step {report.step}/{report.steps}"
         left = str(timedelta(seconds=round(report.left_s + trainings_after * report.training_s)))
         progress.update(task, total=total, completed=report.steps_done, where=where, left=left)
+        lines.tick(line())
 
     def on_epoch(report: EpochReport) -> None:
         if epoch_lines:
@@ -136,6 +142,7 @@ def training_progress(epoch_lines: bool = True) -> Iterator[Watcher]:
         if done > 1:
             left = str(timedelta(seconds=round((missing - done) * (now_s - first_cached_s) / (done - 1))))
         progress.update(task, total=missing, completed=done, where=f"{done} of {missing} clips cached", left=left)
+        lines.tick(line())
 
     try:
         with Live(get_renderable=drawn, console=stderr(), refresh_per_second=4):

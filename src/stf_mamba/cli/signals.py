@@ -74,7 +74,7 @@ def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
     from stf_mamba.signals.result import SignalResult
 
     settings = ClipSettings(detector.name, sampling="consecutive", window_s=None, clips_per_track=1, tracks=1)
-    with progress_bar(path.name, None, "s of video searched for faces") as advance:
+    with progress_bar(path.name, None, "s searched for faces") as advance:
         video, requests = find_clips(path, detector, settings, by_position(advance))
     if not requests:
         raise VideoError(f"{path}: {video.reason}")

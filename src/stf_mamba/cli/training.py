@@ -132,6 +132,7 @@ def crossvalidate(
     require_dataset(clips, control, "--control")
     if compare is not None:
         made_by("cross-validation.json", "crossvalidate", compare)
+    from stf_mamba.core.distributed import is_main
     from stf_mamba.core.plotting import save_figure
     from stf_mamba.evaluation.fold_results import CrossValidation
     from stf_mamba.evaluation.fold_statistics import compare as compare_results
@@ -166,6 +167,8 @@ def crossvalidate(
             advance(1, f"seed {fold.seed}, fold {fold.fold}")
 
         result = cross_validate(loaded, store, manifest, out, options, training, stranger, watcher, on_fold)
+    if not is_main():
+        return
     save_figure(plot_cross_validation([result]), out / "cross-validation.png")
     if not as_json:
         _print_summary(result.summary)

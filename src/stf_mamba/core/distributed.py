@@ -28,11 +28,16 @@ def world_size() -> int:
     return dist.get_world_size() if dist.is_initialized() else 1
 
 
+def processes_started() -> int:
+    """How many processes ``torchrun`` started, also before and after they form a group; alone 1."""
+    return int(os.environ.get("WORLD_SIZE", "1"))
+
+
 def is_main() -> bool:
     """Whether this process writes files and talks to the person, also before and after the group exists."""
     if dist.is_initialized():
         return rank() == 0
-    return int(os.environ.get("WORLD_SIZE", "1")) == 1 or int(os.environ.get("RANK", "0")) == 0
+    return processes_started() == 1 or int(os.environ.get("RANK", "0")) == 0
 
 
 def wait_for_all() -> None:
@@ -44,7 +49,7 @@ def wait_for_all() -> None:
 @contextmanager
 def process_group(device: torch.device) -> Iterator[torch.device]:
     """Join the group that ``torchrun`` started, if it did; yields this process's own device."""
-    started = int(os.environ.get("WORLD_SIZE", "1")) > 1 and not dist.is_initialized()
+    started = processes_started() > 1 and not dist.is_initialized()
     if not started:
         yield device
         return
