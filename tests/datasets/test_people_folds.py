@@ -66,5 +66,5 @@ def test_what_cannot_be_folded_is_refused():
         people_folds([], 1)
     with pytest.raises(DatasetError, match=r"would hold \d real and 0 fake of 4 videos"):
         people_folds(swaps({(0, 0), (1, 0)}), 2)
-    with pytest.raises(DatasetError, match="1 videos have no label, such as d/m/x"):
+    with pytest.raises(DatasetError, match="1 videos have no label: d/m/x"):
         people_folds([record("x", None, "p")], 2)

@@ -83,5 +83,5 @@ def test_what_cannot_be_divided_is_named():
     with pytest.raises(DatasetError, match="1 real and 1 fake videos of 1 people"):
         report_split(ring(2)[::2], 1)
     unlabelled = VideoRecord("ffpp/other/1", "x.mp4")
-    with pytest.raises(DatasetError, match="ffpp/other/1 has no label"):
+    with pytest.raises(DatasetError, match="1 videos have no label: ffpp/other/1"):
         report_split([*ring(4), unlabelled], 1)

@@ -19,7 +19,7 @@ from stf_mamba.core.checks import require_between
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.core.seeds import derive_seed
-from stf_mamba.datasets.splits import KNOWN_SHARED_SOURCES, Split, records_by_id
+from stf_mamba.datasets.splits import KNOWN_SHARED_SOURCES, Split, labelled_by_id
 
 _SEARCHES = 2
 _STEPS_PER_UNIT = 150
@@ -44,10 +44,7 @@ def people_folds(records: Iterable[VideoRecord], n_folds: int, seed: int = 42) -
     Source: Kirkpatrick, Gelatt and Vecchi, Science 1983 (annealing).
     """
     require_between("folds", n_folds, 2)
-    listed = sorted(records_by_id(records).values(), key=lambda record: record.video_id)
-    unlabelled = [record.video_id for record in listed if record.label is None]
-    if unlabelled:
-        raise DatasetError(f"{len(unlabelled)} videos have no label, such as {unlabelled[0]}; give labels or leave out")
+    listed = sorted(labelled_by_id(records).values(), key=lambda record: record.video_id)
     shown, unit_of = _who_is_where(listed)
     fakes = np.array([record.label == FAKE for record in listed])
     found = [

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -13,9 +12,10 @@ from typing import Any, Literal, get_args
 from stf_mamba.core.errors import DatasetError, first_few
 from stf_mamba.core.files import NameFinder, read_json
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
+from stf_mamba.core.seeds import hashed_rank
 from stf_mamba.datasets.drawn import DRAWN_PREFIX
 from stf_mamba.datasets.faceforensics import ACTORS_METHOD
-from stf_mamba.datasets.splits import Split, linked_videos, records_by_id
+from stf_mamba.datasets.splits import Split, labelled_by_id, linked_videos, records_by_id
 
 Variant = Literal["correct", "report"]
 
@@ -172,7 +172,7 @@ class _Pool:
         drawn: list[str] = []
         for stratum, wanted in self.quota.items():
             ids = [record.video_id for record, of in self.videos if of == stratum]
-            drawn += sorted(ids, key=lambda video_id: _rank(self.seed, video_id))[:wanted]
+            drawn += sorted(ids, key=lambda video_id: hashed_rank(self.seed, video_id))[:wanted]
         return tuple(sorted(drawn))
 
 
@@ -185,7 +185,7 @@ def _validation_groups(
     """
     wanted = Counter(quota)
     chosen, others = [], []
-    for group in sorted(groups, key=lambda group: (len(group) > wanted.total(), _rank(seed, group[0].video_id))):
+    for group in sorted(groups, key=lambda group: (len(group) > wanted.total(), hashed_rank(seed, group[0].video_id))):
         there = Counter(stratum for _, stratum in _with_strata([group]))
         still_wanted = {stratum for stratum, count in quota.items() if count > 0}
         if still_wanted & set(there):
@@ -199,9 +199,7 @@ def _validation_groups(
 def _by_target(records: Iterable[VideoRecord]) -> list[list[VideoRecord]]:
     """Videos grouped by the person filmed, whoever was put in. Raises DatasetError for a video without a label."""
     groups: dict[str, list[VideoRecord]] = {}
-    for video_id, record in sorted(records_by_id(records).items()):
-        if record.label is None:
-            raise DatasetError(f"{video_id} has no label; give labels, or leave such videos out")
+    for video_id, record in sorted(labelled_by_id(records).items()):
         groups.setdefault(record.identities[0] if record.identities else video_id, []).append(record)
     return list(groups.values())
 
@@ -221,10 +219,6 @@ def _even_shares(total: int, names: Sequence[str]) -> dict[str, int]:
 
 def _scaled(count: int, scale: float) -> int:
     return max(1, round(count * scale))
-
-
-def _rank(seed: int, video_id: str) -> str:
-    return hashlib.sha256(f"{seed}/{video_id}".encode()).hexdigest()
 
 
 REPORT_VALIDATION_FRACTION = REPORT_VALIDATION / (REPORT_TRAIN + REPORT_VALIDATION)
@@ -254,7 +248,7 @@ def report_split(
     total = _counts(groups)
     wanted = [max(1.0, validation_fraction * count) for count in total]
     validation: list[list[VideoRecord]] = []
-    for group in sorted(groups, key=lambda group: _rank(seed, group[0].video_id)):
+    for group in sorted(groups, key=lambda group: hashed_rank(seed, group[0].video_id)):
         there, larger = _counts(validation), _counts([*validation, group])
         helps = any(here < goal and here < more for here, more, goal in zip(there, larger, wanted, strict=True))
         if helps and all(more < count for more, count in zip(larger, total, strict=True)):

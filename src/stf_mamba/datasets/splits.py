@@ -18,6 +18,7 @@ from typing import NamedTuple, Self
 from stf_mamba.core.checks import require_between
 from stf_mamba.core.errors import DatasetError, first_few
 from stf_mamba.core.records import FAKE, REAL, JsonRecord, VideoRecord, load_record
+from stf_mamba.core.seeds import hashed_rank
 from stf_mamba.datasets.faceforensics import SHARED_YOUTUBE_SOURCES
 
 PARTS = ("train", "validation", "test")
@@ -171,13 +172,7 @@ def linked_videos(records: Iterable[VideoRecord]) -> list[Unit]:
     Raises:
         DatasetError: a video without a label, or two records with one id.
     """
-    by_id = records_by_id(records)
-    unlabelled = [video_id for video_id, record in by_id.items() if record.label is None]
-    if unlabelled:
-        raise DatasetError(
-            f"{len(unlabelled)} videos have no label: {first_few(unlabelled)}; a split balances real and fake. "
-            "Give labels, or leave these videos out."
-        )
+    by_id = labelled_by_id(records)
     components = identity_components(by_id.values())
     component_of = {person: f"component {index}" for index, people in enumerate(components) for person in people}
     units: dict[str, list[VideoRecord]] = defaultdict(list)
@@ -197,6 +192,18 @@ def records_by_id(records: Iterable[VideoRecord]) -> dict[str, VideoRecord]:
             "Load each data set once, at one compression."
         )
     return {record.video_id: record for record in listed}
+
+
+def labelled_by_id(records: Iterable[VideoRecord]) -> dict[str, VideoRecord]:
+    """As ``records_by_id``. Raises DatasetError for a video without a label, too."""
+    by_id = records_by_id(records)
+    unlabelled = [video_id for video_id, record in by_id.items() if record.label is None]
+    if unlabelled:
+        raise DatasetError(
+            f"{len(unlabelled)} videos have no label: {first_few(unlabelled)}; a split balances real and fake. "
+            "Give labels, or leave these videos out."
+        )
+    return by_id
 
 
 class _Count(NamedTuple):
@@ -277,8 +284,7 @@ def _count(units: Iterable[Unit]) -> _Count:
 
 
 def _rank(seed: int | str, unit: Unit) -> str:
-    """Sort key that shuffles units by seed, the same whatever the order of the records."""
-    return hashlib.sha256(f"{seed}/{unit[0].video_id}".encode()).hexdigest()
+    return hashed_rank(seed, unit[0].video_id)
 
 
 def _split_from(name: str, parts: Mapping[str, Sequence[Unit]], units: Sequence[Unit]) -> Split:
