@@ -17,7 +17,7 @@ from stf_mamba.datasets.celebdf import CelebDF
 from stf_mamba.datasets.faceforensics import FaceForensics
 from stf_mamba.datasets.miniature.corpus import Miniature, MiniatureSettings, make_miniature
 from stf_mamba.datasets.splits import identity_disjoint_split
-from stf_mamba.detection.case_report import write_case_report
+from stf_mamba.detection.case_report import PageCrops, write_case_report
 from stf_mamba.detection.detector import load_detector
 from stf_mamba.evaluation.evaluate import evaluate
 from stf_mamba.evaluation.metrics import auc
@@ -102,9 +102,10 @@ def _evaluate(run: Run, store: ClipStore, manifest: Manifest, part: Part, out: P
 
 
 def _detect(run: Run, held_out: Path, out: Path) -> Verdict:
-    verdict = load_detector(run.folder).detect(held_out)
+    crops = PageCrops()
+    verdict = load_detector(run.folder).detect(held_out, on_clip=crops.add)
     verdict.save(out / "held-out.json")
-    write_case_report(verdict, out / "held-out.html")
+    write_case_report(verdict, out / "held-out.html", crops=crops)
     return verdict
 
 

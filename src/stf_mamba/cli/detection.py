@@ -192,12 +192,3 @@ def _videos_in(paths: list[Path]) -> dict[Path, Path]:
                 seen.add(video.resolve())
                 names[video] = video.relative_to(path) if path.is_dir() else Path(video.name)
     return names
-
-
-def distinct_stems(videos: list[Path]) -> list[str]:
-    """File names without suffix; with it, and then with a number, where that would clash."""
-    names: list[str] = []
-    for video in videos:
-        candidates = [video.stem, video.name, *(f"{video.stem}-{number}" for number in range(2, len(videos) + 2))]
-        names.append(next(name for name in candidates if name not in names))
-    return names

@@ -9,16 +9,17 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from stf_mamba.cli.arguments import folder_to_write
-from stf_mamba.cli.detection import distinct_stems
 from stf_mamba.cli.options import FaceModelOption, JsonOption
 from stf_mamba.cli.progress import by_position, progress_bar, stderr
 from stf_mamba.cli.verbs import EXIT_NOT_ANALYSABLE, plain
 from stf_mamba.core.errors import StfError, VideoError
+from stf_mamba.core.files import names_for, sha256_of
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 
 if TYPE_CHECKING:
     from stf_mamba.faces.detectors import FaceDetector
 
+SOURCE = "Source"  # the field of a page that holds its video's hash
 NOTE = "These are measurements, not verdicts: none of them says whether a video was manipulated."
 
 
@@ -36,9 +37,12 @@ def signals(
     detector = load_face_detector(face_model)
     out.mkdir(parents=True, exist_ok=True)
     measured: list[dict[str, Any]] = []
-    for path, stem in zip(files, distinct_stems(files), strict=True):
+    pages: set[Path] = set()
+    for path in files:
         try:
-            found = _measure(path, detector, out / f"{stem}-signals.png")
+            sha256 = sha256_of(path)
+            pages.add(page := _page(out, path, sha256, pages))
+            found = _measure(path, detector, page, sha256)
         except VideoError as error:
             found = {"file": str(path), "reason": str(error)}
         except StfError:  # not of this file
@@ -59,7 +63,24 @@ def signals(
         raise typer.Exit(EXIT_NOT_ANALYSABLE)
 
 
-def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
+def _page(out: Path, path: Path, sha256: str, taken: set[Path]) -> Path:
+    """Where a file's page goes: under no name that another file's page has."""
+    pages = (out / f"{name}-signals.png" for name in names_for(path.name, sha256))
+    return next(page for page in pages if page not in taken and (not page.exists() or _source_of(page) == sha256))
+
+
+def _source_of(page: Path) -> str | None:
+    """The hash of the video that a page was made of, as it says itself."""
+    from PIL import Image, UnidentifiedImageError
+
+    try:
+        with Image.open(page) as picture:
+            return picture.info.get(SOURCE)
+    except (OSError, UnidentifiedImageError):
+        return None
+
+
+def _measure(path: Path, detector: FaceDetector, page: Path, sha256: str) -> dict[str, Any]:
     """The values of one video and its page, as the JSON has them."""
     import numpy as np
 
@@ -75,7 +96,7 @@ def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
 
     settings = ClipSettings(detector.name, sampling="consecutive", window_s=None, clips_per_track=1, tracks=1)
     with progress_bar(path.name, None, "s searched for faces") as advance:
-        video, requests = find_clips(path, detector, settings, by_position(advance))
+        video, requests = find_clips(path, detector, settings, by_position(advance), sha256)
     if not requests:
         raise VideoError(f"{path}: {video.reason}")
     track, times_s = requests[0]
@@ -86,7 +107,7 @@ def _measure(path: Path, detector: FaceDetector, page: Path) -> dict[str, Any]:
     defined = {name: result for name, result in results.items() if isinstance(result, SignalResult)}
     if defined:
         with partial_path(page) as partial:
-            plot_signals(defined, clip.frames).savefig(partial, format="png", dpi=110)
+            plot_signals(defined, clip.frames).savefig(partial, format="png", dpi=110, metadata={SOURCE: sha256})
     return {
         "file": str(path),
         "start_s": times_s[0],

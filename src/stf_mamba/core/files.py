@@ -17,6 +17,7 @@ import socket
 import unicodedata
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from itertools import count
 from pathlib import Path
 from typing import Any
 
@@ -217,6 +218,21 @@ def files_below(folder: Path, nested: bool = True) -> Iterator[Path]:
 def _identity(path: Path) -> tuple[int, int]:
     status = path.stat()
     return status.st_dev, status.st_ino
+
+
+def names_for(file_name: str, sha256: str | None) -> Iterator[str]:
+    """Names, without end, for what is made of a file, to be tried in turn: that of the file without suffix, with it,
+    with the beginning of its hash, then with a number.
+
+    Example:
+        >>> from itertools import islice
+        >>> list(islice(names_for("x.mp4", "0123456789abcdef"), 4))
+        ['x', 'x.mp4', 'x-01234567', 'x-01234567-2']
+    """
+    stem = Path(file_name).stem
+    marked = stem if sha256 is None else f"{stem}-{sha256[:8]}"
+    yield from dict.fromkeys((stem, file_name, marked))
+    yield from (f"{marked}-{number}" for number in count(2))
 
 
 def composed(name: str) -> str:

@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Iterator
 from dataclasses import dataclass
-from itertools import count
 from pathlib import Path
 
 from stf_mamba.core.errors import VerdictError
+from stf_mamba.core.files import names_for
 from stf_mamba.core.records import Verdict
 
 
@@ -43,26 +42,16 @@ class VerdictFolder:
     def place(self, name: Path, file: Path, sha256: str | None) -> VerdictPlace:
         """The place of a file's verdict, by its name (sub-folders included) and hash.
 
-        It is free, or holds a verdict on a file of the same content (where it cannot be read, of the same path). Names
-        are tried in turn: without suffix, with it, with the beginning of the hash, then with a number; the same files
-        in the same order get the same names again.
+        It is free, or holds a verdict on a file of the same content (where it cannot be read, of the same path). The
+        names of ``names_for`` are tried in turn; the same files in the same order get the same names again.
         """
-        for stem in _names(name, sha256):
+        for stem in names_for(name.name, sha256):
             base = self.root / name.parent / stem
             place = VerdictPlace(base.with_name(f"{stem}.json"), base.with_name(f"{stem}.html"))
             if place not in self._given and (place.is_free or _is_of(place.verdict, file, sha256)):
                 self._given.add(place)
                 return place
         raise AssertionError("numbers do not end")
-
-
-def _names(name: Path, sha256: str | None) -> Iterator[str]:
-    yield name.stem
-    yield name.name
-    marked = name.stem if sha256 is None else f"{name.stem}-{sha256[:8]}"
-    if sha256 is not None:
-        yield marked
-    yield from (f"{marked}-{number}" for number in count(2))
 
 
 def _is_of(verdict: Verdict | None, file: Path, sha256: str | None) -> bool:
