@@ -9,7 +9,7 @@ from stf_mamba.models.encoders.cnn import CnnEncoder
 from stf_mamba.models.encoders.timm_import import import_timm
 from stf_mamba.models.encoders.vit import VitEncoder
 from stf_mamba.models.weights.checkpoints import read_state_dict
-from stf_mamba.models.weights.loading import load_encoder_weights, load_model_weights, save_state_dict
+from stf_mamba.models.weights.loading import encoders_fitting, load_encoder_weights, load_model_weights, save_state_dict
 from stf_mamba.models.weights.sources import local_weights
 
 
@@ -206,6 +206,16 @@ def test_another_architecture_is_named(small, tmp_path):
     assert "does not fit the encoder 'vit_tiny16'" in message
     assert "of another shape" in message
     assert "12 blocks and width 384" in message
+
+
+def test_the_encoders_that_a_file_fits_are_found_without_loading_it(small, tmp_path):
+    save_state_dict(small.network.state_dict(), tmp_path / "vit.safetensors")
+    assert encoders_fitting(tmp_path / "vit.safetensors") == ["dinov2_vits14"]
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
+    assert encoders_fitting(tmp_path / "other.pth") == []
+    (tmp_path / "torn.pth").write_bytes(b"torn")
+    with pytest.raises(WeightsError, match="cannot read"):
+        encoders_fitting(tmp_path / "torn.pth")
 
 
 def test_a_missing_tensor_is_an_error(small, tmp_path):

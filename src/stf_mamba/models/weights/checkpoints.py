@@ -34,7 +34,7 @@ NOT_IN_AN_ENCODER = re.compile(r"((dino_|ibot_)?head|_?fc|classifier|fc_norm)\..
 # What a training of a student keeps beside its teacher.
 BESIDE_A_TEACHER = re.compile(r"student\..*|\w+_loss\..*")
 
-UNREADABLE = (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError)
+UNREADABLE = (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError)
 
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*m")
 _REFUSED_CLASS = re.compile(r"GLOBAL ([\w.]+)")
