@@ -56,6 +56,10 @@ class WeightsError(StfError):
     """A weights file is unreadable or does not fit the model it was given for."""
 
 
+class ModelError(StfError):
+    """A model gives no number for a clip: its weights are damaged, or its training diverged."""
+
+
 class RunError(StfError):
     """A run folder is missing something, unreadable, or does not fit what is asked of it."""
 

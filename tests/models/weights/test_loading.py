@@ -31,6 +31,17 @@ def same_output(first, second):
         torch.testing.assert_close(first(frames), second(frames), atol=1e-5, rtol=1e-5)
 
 
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_not_finite_is_refused_by_its_tensors_name(tmp_path, value):
+    state = {"good": torch.zeros(3), "counts": torch.tensor([1]), "half": torch.zeros(2, 3).half()}
+    state["half"][1, 2] = value
+    save_file(state, tmp_path / "w.safetensors")
+    torch.save({"state_dict": state}, tmp_path / "w.pth")
+    for name in ("w.safetensors", "w.pth"):
+        with pytest.raises(WeightsError, match=rf"{name}: 1 of 6 values of half are not finite"):
+            read_state_dict(tmp_path / name)
+
+
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
 def test_timm_layout(small, tmp_path, suffix):
     state = dict(small.network.state_dict())
