@@ -10,8 +10,9 @@ from stf_mamba.clips.planning import plan_clips, why_no_clips
 from stf_mamba.clips.preparation import prepare
 from stf_mamba.clips.records import ClipSettings, StoredVideo
 from stf_mamba.clips.store import ClipStore
-from stf_mamba.core.errors import DatasetError, UsageError
+from stf_mamba.core.errors import ClipStoreError, DatasetError, UsageError
 from stf_mamba.core.files import sha256_of
+from stf_mamba.core.locks import sole_use
 from stf_mamba.core.records import Clip, DroppedTrack, VideoRecord
 from stf_mamba.faces.tracking import FaceSearch
 from synthetic import track
@@ -118,6 +119,16 @@ def test_a_new_file_is_hashed_once(hashed, tmp_path):
     manifest, _ = prepare([VideoRecord("csv/real/a", video, 0)], store, "csv", jobs=1)
     assert manifest.entries[0].sha256 == hashlib.sha256(video.read_bytes()).hexdigest()
     assert hashed == ["a.mp4"]
+
+
+def test_two_preparations_of_one_folder_do_not_meet(tmp_path):
+    store = ClipStore(tmp_path / "clips", ClipSettings())
+    with (
+        sole_use(store.root, ClipStoreError, "kept"),
+        pytest.raises(ClipStoreError, match="clips is in use by process"),
+    ):
+        prepare([VideoRecord("d/real/a", tmp_path / "a.mp4", 0)], store, "d", jobs=1)
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_a_refused_preparation_makes_no_folder(tmp_path):
