@@ -1,10 +1,22 @@
 """Clocks, edit lists and damage against a plain libav loop, and one clear error for what is no video."""
 
+from fractions import Fraction
+from itertools import pairwise
+from types import SimpleNamespace
+
 import av
 import numpy as np
 import pytest
 
 from stf_mamba.core.errors import VideoError
+from stf_mamba.media.decoding import (
+    DEFAULT_FPS,
+    Damage,
+    frame_interval_s,
+    opened,
+    scan_packets,
+    timed_pictures,
+)
 from stf_mamba.media.frames import FrameStream, frames_at
 from stf_mamba.media.probing import probe
 from video_files import (
@@ -76,27 +88,20 @@ def test_short_parts_are_counted_on_too(tmp_path):
     assert not any("varies" in note for note in info.notes)
 
 
-@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
-@pytest.mark.parametrize(
-    ("rate", "size", "count"),
-    [(1, (64, 48), 2), (25, (192, 144), 5)],  # smaller and as long; larger and over soon
-)
-def test_of_two_moving_streams_the_main_one_is_taken_and_the_other_named(tmp_path, suffix, rate, size, count):
-    path = tmp_path / f"two.{suffix}"
+def test_of_two_moving_streams_the_larger_and_longer_is_taken_and_the_other_named(tmp_path):
+    path = tmp_path / "two.mp4"
     with av.open(str(path), "w") as container:
-        streams = [container.add_stream("libx264", rate=frames_a_second) for frames_a_second in (rate, 25)]
-        for stream, (width, height) in zip(streams, (size, (128, 96)), strict=True):
+        streams = [container.add_stream("libx264", rate=rate) for rate in (1, 25)]
+        for stream, (width, height) in zip(streams, ((64, 48), (128, 96)), strict=True):
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for stream, frames in zip(streams, (count, 50), strict=True):
-            for rgb in numbered_frames(frames, stream.width, stream.height):
+        for stream, count in zip(streams, (2, 50), strict=True):
+            for rgb in numbered_frames(count, stream.width, stream.height):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb)))
             container.mux(stream.encode())
     info = probe(path)
     assert (info.width_px, info.height_px, info.fps) == (128, 96, 25)
     assert numbers(FrameStream(path)) == list(range(50))
-    assert any(
-        f"another video stream ({size[0]} × {size[1]} pixels), which was not analysed" in note for note in info.notes
-    )
+    assert any("another video stream (64 × 48 pixels), which was not analysed" in note for note in info.notes)
 
 
 @pytest.mark.parametrize("name", ["turned.mp4", "turned.mkv"])
@@ -208,3 +213,53 @@ def test_a_stream_of_which_nothing_decodes_is_refused(tmp_path):
     for read in (probe, lambda p: list(FrameStream(p))):
         with pytest.raises(VideoError, match="none of its pictures can be decoded"):
             read(path)
+
+
+# The parts by themselves
+
+
+def test_a_scan_tells_of_every_frame_and_decodes_the_first(b_frames):
+    with opened(b_frames) as (container, stream):
+        scan = scan_packets(container, stream)
+        assert frame_interval_s(stream) == Fraction(1, 25)
+    assert scan.times_s == pytest.approx([number / 25 for number in range(60)], abs=1e-9)
+    assert scan.end_s == pytest.approx(2.4)
+    assert (scan.n_frames, scan.n_untimed, scan.n_hidden, scan.n_incomplete, scan.n_clock_resets) == (60, 0, 0, 0, 0)
+    assert read_number(scan.first_picture.to_ndarray(format="rgb24")) == 0
+
+
+def test_a_container_is_closed_behind_whoever_opened_it(b_frames):
+    with opened(b_frames) as (container, stream):
+        assert stream.type == "video"
+    with pytest.raises((AssertionError, ValueError), match=r"not open|closed|ptr"):
+        next(container.demux(stream))
+
+
+def test_pictures_come_at_the_times_of_the_scan_each_until_the_next(b_frames):
+    damage = Damage(packets=7, frames_after=7, is_waiting_for_key=True)  # of an earlier file
+    shown = list(timed_pictures(b_frames, damage))
+    with opened(b_frames) as (container, stream):
+        assert [one.time_s for one in shown] == scan_packets(container, stream).times_s
+    assert [one.end_s for one in shown[:-1]] == pytest.approx([one.time_s for one in shown[1:]])
+    assert all(earlier.time_s < later.time_s for earlier, later in pairwise(shown))
+    assert [read_number(one.picture.to_ndarray(format="rgb24")) for one in shown] == list(range(60))
+    assert damage == Damage()
+
+
+def test_a_stream_without_a_rate_has_the_default_one():
+    unknown = SimpleNamespace(average_rate=None, guessed_rate=None)
+    assert frame_interval_s(unknown) == 1 / DEFAULT_FPS
+    assert frame_interval_s(SimpleNamespace(average_rate=None, guessed_rate=Fraction(30))) == Fraction(1, 30)
+
+
+def test_frames_after_damage_count_until_the_next_key_frame():
+    damage = Damage()
+    for key_frame in (True, False):
+        damage.count_picture(SimpleNamespace(key_frame=key_frame))
+    assert damage == Damage()
+    damage.count_packet()
+    for key_frame in (False, False, True, False):
+        damage.count_picture(SimpleNamespace(key_frame=key_frame))
+    assert damage == Damage(packets=1, frames_after=2)
+    damage.reset()
+    assert damage == Damage()
