@@ -1,6 +1,8 @@
 """What a row takes follows from what it does: passes, epochs, frames, seeds, and what a cache spares."""
 
+import itertools
 from dataclasses import replace
+from types import SimpleNamespace
 
 import pytest
 from typer.testing import CliRunner
@@ -11,6 +13,7 @@ from stf_mamba.study.budgets import BUDGETS, planned_recipe
 from stf_mamba.study.listing import list_without_clips
 from stf_mamba.study.row_costs import EncoderPace, Passes, row_seconds
 from stf_mamba.study.rows import KEYS, ROWS
+from stf_mamba.training import costs
 
 
 @pytest.fixture
@@ -52,9 +55,18 @@ def test_folds_train_anew_and_share_the_cache(paces):
     assert four == pytest.approx(4 * one - 3 * (2 * 7 + 3 + 5) * 12)
 
 
-def test_real_networks_are_timed():
-    recipe = planned_recipe(ROWS["v8"], BUDGETS["miniature"], {})
-    assert row_seconds(recipe, Passes(10, 2, 2, 1, 1), cached=False, device="cpu") > 0
+def test_each_part_of_the_real_networks_is_timed_by_itself(monkeypatch):
+    ticks = itertools.count()  # a clock that goes on by a second whenever somebody looks: every measured time is 1 s
+    monkeypatch.setattr(costs, "time", SimpleNamespace(perf_counter=lambda: float(next(ticks))))
+    for measured in (row_costs._encoder_pace, row_costs._mixer_s):
+        measured.cache_clear()
+    recipe = _recipe(epochs=1, frames=4)
+    seconds = row_seconds(recipe, Passes(10, 2, 3, 1, 1), cached=False, device="cpu")
+    for measured in (row_costs._encoder_pace, row_costs._mixer_s):
+        measured.cache_clear()
+    # A frame takes 1 s through the frozen part and 1 s through the trained one, a clip 1 s through each of two mixers:
+    # forward 4 + 4 + 2 s, backward twice 4 + 2 s; the validation clips are scored before and after the epoch.
+    assert seconds == 10 * (10 + 12) + (2 * 2 + 3) * 10
 
 
 def test_without_clips_every_key_is_listed_with_its_cost():

@@ -87,7 +87,7 @@ def test_the_kept_weights_are_the_last_epochs_and_the_calibration_is_of_the_out_
     assert calibration.source == "out-of-fold scores of 16 training videos of synthetic"
     assert [entry["validation_auc"] for entry in finished.history()] == [None, None]
     assert [entry["best"] for entry in finished.history()] == [False, True]
-    assert (finished.folder / "curves.png").stat().st_size > 5_000
+    assert (finished.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_what_is_finished_is_not_done_again(prepared, finished):

@@ -83,7 +83,7 @@ def test_learns_flicker_and_keeps_the_best_epoch(prepared, tmp_path):
     assert auc(predictions).value == pytest.approx(best["validation_auc"])
     assert best["validation_auc"] > 0.9
     assert predictions.stamp["weights_sha256"] == run.weights_sha256()
-    assert (run.folder / "curves.png").stat().st_size > 10_000
+    assert (run.folder / "curves.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_a_content_head_is_standardised_on_the_training_clips_alone(prepared, tmp_path):
@@ -196,23 +196,6 @@ def test_another_recipe_does_not_take_over_a_run(prepared, tmp_path):
     (tmp_path / "other" / "thesis.txt").write_text("years of work")
     with pytest.raises(RunError, match=r"holds thesis\.txt and is no training run"):
         train(RECIPE, *prepared, tmp_path / "other")
-
-
-def test_two_trainings_of_one_folder_do_not_meet(prepared, tmp_path):
-    refusals = []
-
-    def train_there_too(report):
-        with pytest.raises(
-            RunError, match=r"run is in use by process .* wait until it ends, stop it, or choose"
-        ) as told:
-            train(RECIPE, *prepared, tmp_path / "run")
-        refusals.append(told)
-
-    recipe = replace(RECIPE, phases=(PhaseRecipe(1, 0),))
-    run = train(recipe, *prepared, tmp_path / "run", watcher=Watcher(on_epoch=train_there_too))
-    assert len(refusals) == 1
-    assert run.is_complete
-    assert not (run.folder / ".lock").exists()
 
 
 def test_a_pretrained_encoder_wants_its_weights(prepared, tmp_path):

@@ -2,6 +2,7 @@
 
 from dataclasses import replace
 from itertools import pairwise
+from xml.etree import ElementTree
 
 import pytest
 from matplotlib.backends.backend_agg import FigureCanvasAgg
@@ -46,7 +47,10 @@ def test_every_figure_comes_in_every_format(split, tmp_path):
     assert set(saved) == {f"figure-{number}" for number in range(1, 6)}
     for paths in saved.values():
         assert [path.suffix for path in paths] == [".png", ".svg", ".pdf"]
-        assert all(path.stat().st_size > 1000 for path in paths)
+        png, svg, pdf = paths
+        assert png.read_bytes().startswith(b"\x89PNG")
+        assert ElementTree.parse(svg).getroot().tag.endswith("svg")
+        assert pdf.read_bytes().startswith(b"%PDF")
 
 
 @pytest.fixture(scope="module")

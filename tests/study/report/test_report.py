@@ -2,35 +2,48 @@
 
 import re
 import sys
+from collections import Counter
 from html.parser import HTMLParser
 from pathlib import Path
 
 import pytest
-from typer import Typer
 from typer.testing import CliRunner
 
-import study_stubs
 from fabricated_study import fabricated_study
-from stf_mamba.cli import study as cli_report
+from stf_mamba.cli.app import app
 from stf_mamba.core.errors import StfError, UsageError
+from stf_mamba.study.claims.claims import judge_claims
+from stf_mamba.study.claims.comparisons import compare_rows
+from stf_mamba.study.claims.rules import ClaimVerdict
+from stf_mamba.study.figures import save
 from stf_mamba.study.report.contents import Report
 from stf_mamba.study.report.html_page import whole_intervals
 from stf_mamba.study.report.latex import column_spec, escaped, latex_table
 from stf_mamba.study.report.word_document import write_docx
-from stf_mamba.study.report.write import GENERATED_WARNING, write_report
+from stf_mamba.study.report.write import GENERATED_WARNING, TITLE, write_report
 from stf_mamba.study.results import Study
 from stf_mamba.study.tables.table import Table
+
+SEPARATION = {"frame-efficientnet-b0": 6.0, "frame-efficientnet-b4": 0.0, "v8": 8.0}
 
 
 @pytest.fixture(scope="module")
 def study(tmp_path_factory: pytest.TempPathFactory) -> Study:
-    separation = {"frame-resnet50": 0.5, "v8": 1.0}
-    return fabricated_study(tmp_path_factory.mktemp("report") / "study", separation=separation, with_signals=False)
+    """B0 separates all videos, B4 none, and V8.0 all with a stand-in for its encoder."""
+    root = tmp_path_factory.mktemp("report") / "study"
+    return fabricated_study(root, separation=SEPARATION, seeds=(42,), with_signals=False)
 
 
-@pytest.fixture(autouse=True)
-def _stubs(monkeypatch: pytest.MonkeyPatch) -> None:
-    study_stubs.install(monkeypatch)
+@pytest.fixture(scope="module")
+def written(study: Study, tmp_path_factory: pytest.TempPathFactory) -> dict[str, Path]:
+    """Its report in every format."""
+    return write_report([study], tmp_path_factory.mktemp("report") / "out")
+
+
+@pytest.fixture
+def _one_figure(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Draw Figure 2 alone, where others would only take time."""
+    monkeypatch.setattr(save, "FIGURES", {"figure-2": save.FIGURES["figure-2"]})
 
 
 class Page(HTMLParser):
@@ -49,37 +62,55 @@ class Page(HTMLParser):
         self.text += data
 
 
-def test_the_page_needs_nothing_beside_it_and_leads_to_every_table(study: Study, tmp_path: Path) -> None:
-    html = write_report([study], tmp_path, ["html"])["html"].read_text()
+def test_the_page_needs_nothing_beside_it_and_leads_to_every_table(written: dict[str, Path]) -> None:
+    html = written["html"].read_text()
     page = Page(html)
     links = [attributes["href"] for tag, attributes in page.tags if tag == "a"]
     places = {f"#{attributes['id']}" for _, attributes in page.tags if "id" in attributes}
     assert len(links) == 11
     assert set(links) <= places
     pictures = [attributes["src"] or "" for tag, attributes in page.tags if tag == "img"]
-    assert pictures
+    assert len(pictures) == 5
     assert all(source.startswith("data:image/") for source in pictures)
     assert not re.search(r"(src|href)=\"(https?:|//)", html)
     assert not any(tag in ("script", "link") for tag, _ in page.tags)
 
 
-def test_the_page_begins_with_the_warning_and_the_counted_verdicts(study: Study, tmp_path: Path) -> None:
-    page = Page(write_report([study], tmp_path, ["html"])["html"].read_text())
+def test_the_page_begins_with_the_warning_and_the_counted_verdicts(study: Study, written: dict[str, Path]) -> None:
+    page = Page(written["html"].read_text())
     text = " ".join(page.text.split())
     assert text.index(GENERATED_WARNING) < text.index("What may be concluded") < text.index("Contents")
-    for verdict in ("1 refuted", "1 undecided", "1 not run"):
-        assert verdict in text
-    assert "supported" not in text.split("Contents")[0].split("What may be concluded")[1]
-    assert "DINOv2 is best on <Celeb-DF>" in text
+    concluded = text.split("What may be concluded")[1].split("Contents")[0]
+    claims = {claim.key: claim for claim in judge_claims(study, compare_rows(study))}
+    for verdict, count in Counter(claim.verdict.value for claim in claims.values()).items():
+        assert f"{count} {verdict}" in concluded
+    for claim in claims.values():
+        assert " ".join(f"{claim.text} — {claim.because}".split()) in concluded
+    assert claims["b4-below-b0"].verdict is ClaimVerdict.SUPPORTED
+    assert claims["variance-separates"].verdict is ClaimVerdict.SUPPORTED
+    assert claims["v8-target"].verdict is ClaimVerdict.NOT_RUN  # a stand-in decides nothing about the encoder itself
 
 
-def test_the_document_repeats_header_rows_and_turns_wide_pages(study: Study, tmp_path: Path) -> None:
+def test_document_and_latex_list_every_claim(study: Study, written: dict[str, Path]) -> None:
     from docx import Document
 
-    path = write_report([study], tmp_path, ["docx"])["docx"]
-    document = Document(str(path))
-    assert document.core_properties.title
-    assert len(document.inline_shapes) == 1
+    claims = judge_claims(study, compare_rows(study))
+    document = Document(str(written["docx"]))
+    said = [paragraph.text for paragraph in document.paragraphs]
+    for verdict, count in Counter(claim.verdict.value for claim in claims).items():
+        assert f"{verdict.capitalize()}: {count}" in said
+    for claim in claims:
+        assert f"{claim.text} — {claim.because}" in said
+    latex = (written["latex"].parent / "claims.tex").read_text()
+    assert all(escaped(claim.text) in latex for claim in claims)
+
+
+def test_the_document_repeats_header_rows_and_turns_wide_pages(written: dict[str, Path]) -> None:
+    from docx import Document
+
+    document = Document(str(written["docx"]))
+    assert document.core_properties.title == TITLE
+    assert len(document.inline_shapes) == 5
     tables = document.tables
     assert len(tables) == 11
     assert all("w:tblHeader" in table.rows[0]._tr.xml for table in tables)
@@ -112,8 +143,8 @@ def test_latex_escapes_every_character_with_a_meaning() -> None:
     assert escaped("\\cmd <p> [0.1, 0.2]") == r"\textbackslash{}cmd \textless{}p\textgreater{} {[}0.1, 0.2{]}"
 
 
-def test_latex_tables_have_as_many_cells_as_columns(study: Study, tmp_path: Path) -> None:
-    main = write_report([study], tmp_path, ["latex"])["latex"]
+def test_latex_tables_have_as_many_cells_as_columns(written: dict[str, Path]) -> None:
+    main = written["latex"]
     names = re.findall(r"\\input\{(.+?)\}", main.read_text())
     assert len(names) == 11
     for name in names:
@@ -130,10 +161,10 @@ def test_latex_tables_have_as_many_cells_as_columns(study: Study, tmp_path: Path
         assert text.count("{") - text.count(r"\{") == text.count("}") - text.count(r"\}")
 
 
-def test_latex_turns_wide_tables_and_sets_figures_beside_their_table(study: Study, tmp_path: Path) -> None:
-    main = write_report([study], tmp_path, ["latex"])["latex"]
+def test_latex_turns_wide_tables_and_sets_figures_beside_their_table(written: dict[str, Path]) -> None:
+    main = written["latex"]
     text = main.read_text()
-    assert text.index(r"\input{backbones}") < text.index(r"../figures/figure-2.png") < text.index(r"\input{temporal}")
+    assert text.index(r"\input{backbones}") < text.index(r"../figures/figure-2.pdf") < text.index(r"\input{temporal}")
     turned = {path.stem for path in main.parent.glob("*.tex") if r"\begin{landscape}" in path.read_text()}
     assert {"signals", "compression", "compression-change", "complete"} <= turned
     assert not {"claims", "setup", "tables"} & turned
@@ -173,6 +204,7 @@ def test_intervals_stay_on_one_line_of_the_page_and_nothing_passes_unescaped() -
     assert whole_intervals("a < b: +0.1 [−0.2, +0.4]") == ('a &lt; b: +0.1 <span class="whole">[−0.2, +0.4]</span>')
 
 
+@pytest.mark.usefixtures("_one_figure")
 def test_two_studies_have_their_figures_apart(study: Study, tmp_path: Path) -> None:
     other = fabricated_study(tmp_path / "other", "folds", {"v8": 1.0}, with_signals=False, protocol="report")
     written = write_report([study, other], tmp_path / "out", ["html", "latex"])
@@ -180,7 +212,7 @@ def test_two_studies_have_their_figures_apart(study: Study, tmp_path: Path) -> N
     assert (tmp_path / "out/figures/study-1/figure-2.svg").is_file()
     assert (tmp_path / "out/figures/study-2/figure-2.svg").is_file()
     assert html.count("<figure>") == 2
-    assert "report: The target is reached" in html
+    assert "report: V8.0 reaches an AUC of 0.90." in html
     assert "Figure 2 (right). " in html
     assert "Figure 2 (report). " in html
     assert html.count("with its known faults") == 1
@@ -188,8 +220,8 @@ def test_two_studies_have_their_figures_apart(study: Study, tmp_path: Path) -> N
     assert "(report)}" in latex
 
 
-def test_only_the_reports_own_protocol_is_warned_of(study: Study, tmp_path: Path) -> None:
-    assert "with its known faults" not in write_report([study], tmp_path, ["html"])["html"].read_text()
+def test_only_the_reports_own_protocol_is_warned_of(written: dict[str, Path]) -> None:
+    assert "with its known faults" not in written["html"].read_text()
 
 
 def test_unknown_formats_and_no_study_are_wrong_usage(study: Study, tmp_path: Path) -> None:
@@ -199,10 +231,9 @@ def test_unknown_formats_and_no_study_are_wrong_usage(study: Study, tmp_path: Pa
         write_report([], tmp_path)
 
 
+@pytest.mark.usefixtures("_one_figure")
 def test_the_verb_writes_into_the_first_studys_folder(study: Study) -> None:
-    app = Typer()
-    app.command()(cli_report.report)
-    done = CliRunner().invoke(app, [str(study.folder), "--format", "html,latex"])
+    done = CliRunner().invoke(app, ["report", str(study.folder), "--format", "html,latex"])
     assert done.exit_code == 0, done.output
     assert (study.folder / "report" / "report.html").is_file()
     assert (study.folder / "report" / "latex" / "tables.tex").is_file()
@@ -211,8 +242,6 @@ def test_the_verb_writes_into_the_first_studys_folder(study: Study) -> None:
 
 
 def test_the_verb_says_where_no_study_is(tmp_path: Path) -> None:
-    app = Typer()
-    app.command()(cli_report.report)
-    done = CliRunner().invoke(app, [str(tmp_path)])
-    assert done.exit_code == 1
+    done = CliRunner().invoke(app, ["report", str(tmp_path)])
+    assert done.exit_code == 2
     assert "study.json" in done.output.replace("\n", "")

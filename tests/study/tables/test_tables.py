@@ -5,8 +5,8 @@ import json
 
 import pytest
 
-import study_stubs
 from fabricated_study import fabricated_study
+from stf_mamba.study.claims.comparisons import RowComparison
 from stf_mamba.study.labels import study_labels
 from stf_mamba.study.numbers import p_value, quantity, signed, with_interval
 from stf_mamba.study.results import Study
@@ -34,9 +34,34 @@ def folds(tmp_path_factory: pytest.TempPathFactory) -> Study:
     return fabricated_study(tmp_path_factory.mktemp("tables") / "folds", "folds", {"v8": 1.0}, with_signals=False)
 
 
-@pytest.fixture(autouse=True)
-def _stubs(monkeypatch: pytest.MonkeyPatch) -> None:
-    study_stubs.install(monkeypatch)
+def compared(a: str, b: str, difference: float, low: float | None, high: float | None) -> RowComparison:
+    """A comparison whose AUCs are 0.7 and 0.7 less the difference; without an interval it has no test either."""
+    p = None if low is None else 0.0314
+    return RowComparison(
+        family="V8.0's settings",
+        a=a,
+        b=b,
+        domain="in-domain",
+        auc_a=0.7,
+        auc_b=0.7 - difference,
+        difference=difference,
+        low=low,
+        high=high,
+        p=p,
+        p_holm=None if p is None else 2 * p,
+        delong_p=None,
+        delong_p_holm=None,
+        n_real=16,
+        n_fake=32,
+        detectable_difference=None,
+    )
+
+
+COMPARISONS = (
+    compared("v8-frames-8", "v8", -0.1, -0.25, 0.05),
+    compared("v8", "v8-mixer-gru", 0.1, -0.02, 0.22),
+    compared("v8-head-content", "v8", -0.1, None, None),
+)
 
 
 def by_label(table: Table, label: str) -> dict[str, str]:
@@ -121,7 +146,7 @@ def test_capacity_says_when_the_validation_loss_was_lowest(split: Study) -> None
 
 
 def test_differences_to_v8_are_turned_the_same_way(split: Study) -> None:
-    table = variations_table([split], [study_stubs.COMPARISONS])
+    table = variations_table([split], [COMPARISONS])
     assert by_label(table, "8 frames†")["Less V8.0, in-domain"] == "−0.100 [−0.250, +0.050]"
     # The comparison was V8.0 less the other: its interval turns with it.
     assert by_label(table, "gru†")["Less V8.0, in-domain"] == "−0.100 [−0.220, +0.020]"
@@ -201,7 +226,7 @@ def test_a_row_run_with_a_stand_in_is_marked_in_every_table(split: Study) -> Non
 
 
 def test_comparisons_without_a_test_say_so(split: Study) -> None:
-    cells = by_label(comparisons_table([split], [study_stubs.COMPARISONS]), ROWS["v8-head-content"].label + "†")
+    cells = by_label(comparisons_table([split], [COMPARISONS]), ROWS["v8-head-content"].label + "†")
     assert (cells["p"], cells["DeLong p"], cells["Difference"]) == ("no test", "no test", "−0.100 no interval")
 
 
