@@ -2,19 +2,32 @@
 
 import os
 import shutil
+import signal
 import tempfile
+import threading
 from pathlib import Path
 
 import pytest
+from hypothesis import HealthCheck, settings
 
 ROOM_BYTES = 3 << 29  # what the tests' files took at most when measured (1.0 GB), and half as much again
 
 # Two test workers share the cores; threads of their own would wait for each other. Child processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
+# A law holds on a slow or busy machine too: how long an example takes to draw or to run is no failure.
+settings.register_profile("laws", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("laws")
+
 
 def pytest_configure(config: pytest.Config) -> None:
-    """Refuse a disk that will not hold the tests' files: hundreds of errors about something else would follow."""
+    """Refuse a disk that will not hold the tests' files: hundreds of errors about something else would follow.
+
+    A script that runs the tests in its background ignores Ctrl-C for them, and so for every command that they start
+    and stop: here it counts again.
+    """
+    if threading.current_thread() is threading.main_thread() and signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if hasattr(config, "workerinput"):
         return  # a worker, perhaps one that replaces another in the middle: its files are counted already
     folder = Path(os.environ.get("PYTEST_DEBUG_TEMPROOT") or tempfile.gettempdir())

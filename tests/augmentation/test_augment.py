@@ -45,7 +45,7 @@ def pillow_jpeg(frame, quality):
     return torch.from_numpy(np.array(Image.open(content))).permute(2, 0, 1)
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=60)
 @given(
     seed=st.integers(0, 10_000),
     size=st.tuples(st.integers(1, 20), st.integers(1, 20)),
@@ -67,7 +67,7 @@ def test_identical_frames_stay_identical_before_noise_and_codec(seed, size, **re
     assert (augmented == augmented[:1]).all()
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_what_is_off_changes_no_bit(seed):
     frames = textured(seed=seed)
@@ -113,7 +113,7 @@ def test_the_codec_comes_last_and_keeps_the_other_draws():
         assert np.array_equal(augmented.permute(0, 2, 3, 1).numpy(), recode(plain, codec, 31))
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=20)
 @given(seed=st.integers(0, 10_000))
 def test_the_defaults_are_those_of_the_first_recipe(seed):
     """Flip at a half, then brightness and contrast to a tenth, around the mean of the whole clip: worked in float64."""

@@ -41,7 +41,7 @@ def untouched():
     )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.booleans())
 def test_draws_stay_in_their_ranges(seed, crossed):
     change = draw_face_change(np.random.default_rng(seed), crossed)

@@ -69,7 +69,7 @@ def plain_face(monkeypatch):
     return replace
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=30)
 @given(st.integers(0, 2**32), AMPLITUDES, AMPLITUDES, AMPLITUDES, AMPLITUDES, st.booleans())
 def test_outside_the_mask_every_pixel_is_the_real_one(seed, drift, jitter, flicker, swim, crossed):
     frames = moving_clip(3)

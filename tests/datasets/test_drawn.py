@@ -4,10 +4,9 @@ import shutil
 from dataclasses import replace
 
 import pytest
-import typer
 from typer.testing import CliRunner
 
-from stf_mamba.cli.data import prepare as prepare_verb
+from stf_mamba.cli.app import app
 from stf_mamba.clips.preparation import manifest_name, prepare
 from stf_mamba.clips.records import ClipSettings
 from stf_mamba.clips.store import ClipStore
@@ -65,9 +64,7 @@ def test_no_name_hides_drawings_or_pretends_them(corpus, tmp_path):
 
 def test_the_verb_takes_no_name_that_hides_drawings(corpus, tmp_path):
     (tmp_path / "list.csv").write_text(f"path,label\n{corpus.held_out},1\n")
-    app = typer.Typer()
-    app.command()(prepare_verb)
-    arguments = ["--dataset", "csv", "--root", str(tmp_path / "list.csv"), "--out", str(tmp_path / "clips")]
+    arguments = ["prepare", "--dataset", "csv", "--root", str(tmp_path / "list.csv"), "--out", str(tmp_path / "clips")]
     refused = CliRunner().invoke(app, [*arguments, "--name", "mine"])
     assert refused.exit_code == 2
     assert "drawn by a program" in refused.output

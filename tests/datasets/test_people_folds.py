@@ -23,7 +23,7 @@ def swaps(pairs):
     return originals + [record(f"{p}-{d}", FAKE, f"p{p}", f"d{d}") for p, d in sorted(pairs)]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=15)
 @given(st.sets(st.tuples(st.integers(0, 11), st.integers(0, 5)), max_size=6), st.integers(2, 3))
 def test_parts_share_nobody_and_each_video_is_held_out_once(bridges, n_folds):
     records = swaps({(p, p % 6) for p in range(12)} | bridges)

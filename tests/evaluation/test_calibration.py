@@ -32,7 +32,7 @@ def test_curve_equals_scikit_learn_where_smoothing_vanishes():
     assert intercept == pytest.approx(reference.intercept_[0], abs=0.02)
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=50)
 @given(st.lists(st.tuples(st.floats(-50, 50), st.booleans()), min_size=3, max_size=30))
 def test_slope_is_finite_and_never_negative(rows):
     scores, labels = (np.array(column, dtype=float) for column in zip(*rows, strict=True))

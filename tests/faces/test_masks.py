@@ -52,7 +52,7 @@ def test_landmarks_of_a_whole_face_lie_inside_and_chances_add_up(region):
         assert sum(table.values()) == pytest.approx(1)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.integers(0, 2**32), st.lists(st.floats(-4, 4), min_size=SWIM_FIELDS, max_size=SWIM_FIELDS))
 def test_every_mask_is_soft_bounded_and_away_from_the_border(seed, swim):
     shape = draw_mask_shape(np.random.default_rng(seed))

@@ -127,7 +127,7 @@ def test_a_planted_flicker_survives(codec):
 
 
 @both_codecs
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(seed=st.integers(0, 1000), crf=st.integers(0, 51), height=st.integers(2, 40), width=st.integers(2, 40))
 def test_the_same_clip_gives_the_same_bytes(codec, seed, crf, height, width):
     frames = np.random.default_rng(seed).integers(0, 256, (6, height, width, 3), dtype=np.uint8)

@@ -30,7 +30,7 @@ def embeddings(B, T, D, seed, spread=1.0):
     return base + spread * torch.randn(B, T, D, generator=generator, dtype=torch.float64)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**SHAPES)
 def test_equals_the_definition_by_cosine_in_float64(B, T, D, seed):
     x = embeddings(B, T, D, seed)
@@ -53,7 +53,7 @@ def test_keeps_small_variances_that_a_float32_cosine_loses():
     assert (by_cosine / exact - 1).abs().max() > 30 * error
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(first=st.floats(1e-6, 1), second=st.floats(1e-6, 1), slope=st.floats(-20, 20))
 def test_more_variance_is_never_less_suspicious(first, second, slope):
     head = VarianceHead()
@@ -65,7 +65,7 @@ def test_more_variance_is_never_less_suspicious(first, second, slope):
         assert outputs[0].logit <= outputs[1].logit
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(**SHAPES, padding=st.integers(1, 5))
 def test_padding_changes_nothing(B, T, D, seed, padding):
     x = embeddings(B, T, D, seed)
@@ -275,7 +275,7 @@ def test_frame_mean_averages_logits_or_probabilities():
     assert by_probability(x, mask).logit.item() == pytest.approx(math.log(mean / (1 - mean)), abs=1e-5)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=40)
 @given(st.lists(st.floats(-30, 30), min_size=1, max_size=8))
 def test_logit_of_mean_probability_equals_its_definition_in_float64(logits):
     values = torch.tensor([logits], dtype=torch.float64)

@@ -124,7 +124,7 @@ def test_zero_input_gives_exactly_zero_where_it_is_zero(length):
     assert bool((out[1, :2] != 0).any())
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(length=st.integers(2, 40), data=st.data(), garbage=st.sampled_from([7.0, float("nan"), float("inf")]))
 def test_padding_changes_nothing_in_the_valid_part(length, data, garbage):
     valid = data.draw(st.integers(1, length - 1))
@@ -191,7 +191,7 @@ def test_reversed_time_with_swapped_directions_reverses_the_output():
     assert bool((layer(x.flip(1)).flip(1) - layer(x)).abs().max() > 1e-3)
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(sizes=st.lists(st.integers(1, 25), min_size=1, max_size=8), learnable=st.booleans())
 def test_streamed_halves_are_the_whole(sizes, learnable):
     layer = small_hydra(learnable_initial_state=learnable)

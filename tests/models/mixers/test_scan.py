@@ -152,7 +152,7 @@ def stepwise(x, dt, A, b, c, diagonal, initial_state=None):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=8)
 @given(shape=shapes, seed=st.integers(0, 2**20), initial=st.booleans())
 @pytest.mark.parametrize("dtype", [torch.float64, torch.float32])
 def test_fast_forms_equal_the_definition(form, dtype, shape, seed, initial):
@@ -161,7 +161,7 @@ def test_fast_forms_equal_the_definition(form, dtype, shape, seed, initial):
 
 
 @pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=6)
 @given(shape=shapes, seed=st.integers(0, 2**20))
 def test_bfloat16_products_with_float32_decays(form, shape, seed):
     x, dt, A, b, c, diagonal, initial = draw(shape, seed)
@@ -215,14 +215,14 @@ def gradient_bounds(arguments, weight, dtype):
     return [torch.finfo(dtype).eps * roundings * term for term in terms]
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(shape=shapes, seed=st.integers(0, 2**20), form=st.sampled_from(list(FORMS.values())))
 def test_reversed_time_with_swapped_directions_reverses_the_output(shape, seed, form):
     arguments = draw(shape, seed)
     assert_close_to_plain(form(*reverse_time(arguments)).flip(1), arguments, torch.finfo(torch.float64).eps)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=12)
 @given(shape=shapes, seed=st.integers(0, 2**20), chunk_length=st.integers(1, 250))
 def test_chunk_length_never_changes_the_result(shape, seed, chunk_length):
     arguments = draw(shape, seed)
