@@ -64,13 +64,13 @@ def fabricated_study(
         environment={"machine": "fabricated", "versions": "python 3"},
         started="2026-11-23T00:00:00+00:00",
     )
-    (root / "signals" / "compression").mkdir(parents=True)
+    root.mkdir(parents=True, exist_ok=True)
     settings.save(root / "study.json")
     for key, distance in separation.items():
         _write_row(root / "rows" / key, key, distance, settings)
     _write(root / "rows" / "sbi" / "not-run.json", {"reason": "no weights of efficientnet_b4_sbi"})
     if with_signals:
-        _write_signals(root / "signals")
+        write_signals(root / "signals")
     return Study.load(root)
 
 
@@ -208,7 +208,9 @@ def drawn_signals(shift: float, generator: np.random.Generator, protocol: str = 
     return SignalTable(tuple(rows), {"data set": "ffpp-c23", "protocol": protocol})
 
 
-def _write_signals(place: Path) -> None:
+def write_signals(place: Path) -> None:
+    """Drawn signals of both protocols and of three levels of compression, where a study keeps them."""
+    (place / "compression").mkdir(parents=True)
     generator = np.random.default_rng(7)
     drawn_signals(0.8, generator).save(place / "consecutive.csv")
     drawn_signals(0.2, generator, "report").save(place / "report.csv")

@@ -12,33 +12,44 @@ from stf_mamba.faces.settings import FaceSettings
 
 FRAMES = 4
 SETTINGS = ClipSettings("none", FaceSettings(), frames=FRAMES)
+_PATCHES = 14
 
 
 def synthetic_store(root: Path, people: int = 8, flicker: float = 40.0) -> tuple[ClipStore, Manifest]:
     """A store and manifest of ``people`` real clips and as many fakes of the same people."""
     store = ClipStore.create(root, SETTINGS)
+    return store, synthetic_data_set(store, people, flicker)
+
+
+def synthetic_data_set(store: ClipStore, people: int, flicker: float = 40.0, name: str = "synthetic") -> Manifest:
+    """The manifest of ``people`` real clips and as many fakes of the same people, of the store's length and size."""
     entries = []
     for person in range(people):
         for label in (REAL, FAKE):
-            name = f"{person:03d}-{label}"
-            sha256 = f"{derive_seed(name):064x}"
-            clip = synthetic_clip(name, flicker if label == FAKE else 0.0)
+            number = f"{person:03d}-{label}"
+            own = number if name == "synthetic" else f"{name} {number}"
+            sha256 = f"{derive_seed(own):064x}"
+            clip = synthetic_clip(own, flicker if label == FAKE else 0.0, store.settings)
             video = store.write(sha256, StoredVideo(None, (track(),)), iter([clip]))
             method = "Flicker" if label == FAKE else "real"
-            record = VideoRecord(f"synthetic/{method}/{name}", Path(f"{name}.mp4"), label, (f"s:{person}",), method)
+            shown = (f"s:{person}" if name == "synthetic" else f"{name}:{person}",)
+            record = VideoRecord(f"{name}/{method}/{number}", Path(f"{number}.mp4"), label, shown, method)
             entries.append(ManifestEntry(record, sha256, len(video.clips), None))
-    manifest = Manifest("synthetic", tuple(entries))
+    manifest = Manifest(name, tuple(entries))
     store.save_manifest(manifest)
-    return store, manifest
+    return manifest
 
 
-def synthetic_clip(name: str, flicker: float) -> Clip:
-    """One clip (FRAMES, 224, 224, 3): coarse noise as the face, its brightness redrawn per frame by ``flicker``."""
+def synthetic_clip(name: str, flicker: float, settings: ClipSettings = SETTINGS) -> Clip:
+    """One clip (T, S, S, 3): coarse noise as the face, its brightness redrawn per frame by ``flicker``."""
+    frames, size_px = settings.frames, settings.faces.size_px
     generator = np.random.default_rng(derive_seed("synthetic", name))
-    face = generator.integers(60, 190, (14, 14, 3)).repeat(16, 0).repeat(16, 1)
-    shifts = generator.normal(0, flicker, (FRAMES, 1, 1, 3)) + generator.normal(0, 2, (FRAMES, 1, 1, 1))
-    frames = np.clip(face[None] + shifts, 0, 255).astype(np.uint8)
-    return Clip(0, tuple(number / 25 for number in range(FRAMES)), frames)
+    patch_px = -(-size_px // _PATCHES)
+    face = generator.integers(60, 190, (_PATCHES, _PATCHES, 3)).repeat(patch_px, 0).repeat(patch_px, 1)
+    face = face[:size_px, :size_px]
+    shifts = generator.normal(0, flicker, (frames, 1, 1, 3)) + generator.normal(0, 2, (frames, 1, 1, 1))
+    pictures = np.clip(face[None] + shifts, 0, 255).astype(np.uint8)
+    return Clip(0, tuple(number / 25 for number in range(frames)), pictures)
 
 
 def track(track_id: int = 0, seconds: float = 2.0) -> FaceTrack:

@@ -37,8 +37,9 @@ encoder_lr = 3e-4
 head_lr = 3e-3
 """
 
-# Short windows, so that a video of 1.6 s gives three clips and an epoch has several steps.
-CLIP_OPTIONS = ("--frames", 8, "--window-s", 0.4)
+# Short windows, so that a video of 1.6 s gives three clips and an epoch has several steps; and no workers, which would
+# import everything again.
+CLIP_OPTIONS = ("--frames", 8, "--window-s", 0.4, "--jobs", 1)
 
 
 @dataclass(frozen=True)

@@ -1,26 +1,34 @@
-"""The command line as a user meets it: started in a process of its own, read, interrupted, killed."""
+"""The command line as a user meets it: within this process, or started in one of its own, read, interrupted, killed."""
 
 from __future__ import annotations
 
+import contextlib
+import io
 import os
 import re
 import signal
 import subprocess
 import sys
 import time
+import warnings
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from unittest import mock
+
+from stf_mamba.cli.app import main
+from stf_mamba.cli.progress import stderr
 
 STF = (sys.executable, "-m", "stf_mamba")
 TORCHRUN = (sys.executable, "-m", "torch.distributed.run")
 TIMEOUT_S = 180.0
 PROGRESS = re.compile(r"\d:\d\d:\d\d left |^  loss \d.* clips/s")
 
-# One thread, so that sums are added up in one order and two test workers do not fight for the cores; wide, so that no
-# message is broken into lines.
-ENVIRONMENT = {"OMP_NUM_THREADS": "1", "COLUMNS": "2000", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+# Wide, so that no message is broken into lines.
+ENVIRONMENT = {"COLUMNS": "2000", "NO_COLOR": "1", "PYTHONUNBUFFERED": "1"}
+# What Python keeps to itself outside of a test run.
+UNSHOWN = (DeprecationWarning, PendingDeprecationWarning, ImportWarning, ResourceWarning)
 
 Argument = str | int | float | Path
 
@@ -44,7 +52,33 @@ class Finished:
 
 
 def stf(*arguments: Argument) -> Finished:
-    """Run ``stf`` to its end."""
+    """Run ``stf`` to its end within this process: nothing is imported again. What it does not catch is raised here."""
+    printed, told = (io.TextIOWrapper(io.BytesIO(), "utf-8", write_through=True) for _ in range(2))
+    stderr.cache_clear()  # a console keeps the width and the colours that it was made with
+    with (
+        mock.patch.dict(os.environ, ENVIRONMENT),
+        mock.patch.object(sys, "argv", ["stf", *map(str, arguments)]),
+        contextlib.redirect_stdout(printed),
+        contextlib.redirect_stderr(told),
+        warnings.catch_warnings(record=True) as caught,
+    ):
+        warnings.simplefilter("default")
+        for category in UNSHOWN:
+            warnings.simplefilter("ignore", category)
+        try:
+            main()
+            code = 0
+        except SystemExit as ended:
+            code = ended.code or 0
+    stderr.cache_clear()
+    shown = [warnings.formatwarning(one.message, one.category, one.filename, one.lineno) for one in caught]
+    stdout, stderr_text = (stream.buffer.getvalue().decode().replace("\r", "\n") for stream in (printed, told))
+    assert isinstance(code, int), code
+    return Finished(code, stdout, stderr_text + "".join(shown))
+
+
+def stf_process(*arguments: Argument) -> Finished:
+    """Run ``stf`` to its end in a process of its own, as a person does."""
     return run([*STF, *arguments])
 
 

@@ -6,7 +6,7 @@ import shutil
 
 import av
 import pytest
-from terminal import partial_files, stf
+from terminal import partial_files, stf, stf_process
 
 import video_files
 from conftest import CLIP_OPTIONS, RECIPE
@@ -113,9 +113,9 @@ def test_a_file_whose_name_is_no_text_ends_nothing(verb, recipe, tmp_path, monke
     arguments = {
         "detect": (*videos, "--untrained", "--recipe", recipe),
         "signals": videos,
-        "prepare": ("--dataset", "folder", "--root", tmp_path, "--frames", 8),
+        "prepare": ("--dataset", "folder", "--root", tmp_path, "--frames", 8, "--jobs", 1),
     }
-    finished = stf(verb, *arguments[verb], "--out", out)
+    finished = stf_process(verb, *arguments[verb], "--out", out)
     assert finished.exit_code == 3, finished.stderr
     assert (finished.stdout + finished.stderr).count("no face found") == 2
     assert r"\udcff" in finished.stdout + finished.stderr

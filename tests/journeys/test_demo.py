@@ -10,10 +10,11 @@ from stf_mamba.datasets.miniature.corpus import MiniatureSettings
 from stf_mamba.evaluation.predictions import Predictions
 
 
-def test_demo_leaves_what_it_promises(tmp_path, capsys):
-    settings = replace(MiniatureSettings.tiny(), n_frames=40)
+def test_demo_leaves_what_it_promises(corpus, tmp_path, capsys):
+    (tmp_path / "demo").mkdir()
+    (tmp_path / "demo" / "corpus").symlink_to(corpus.ffpp_root.parent)  # drawn already, with the same settings
     recipe = replace(demo_recipe(42), phases=(PhaseRecipe(1, 0, 3e-4, 3e-3),))
-    run = run_demo(tmp_path / "demo", settings=settings, recipe=recipe)
+    run = run_demo(tmp_path / "demo", settings=MiniatureSettings.tiny(), recipe=recipe)
     assert run.is_complete
     names = {path.name for path in (tmp_path / "demo").iterdir()}
     assert names == {

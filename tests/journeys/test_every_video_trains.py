@@ -58,7 +58,7 @@ def test_its_own_videos_are_refused_and_strangers_scored(home, trained, tmp_path
     assert "every video trained" in refused.error
     assert "out-of-fold.csv" in refused.error
     prepare = ("prepare", "--dataset", "celebdf", "--root", home.corpus.celebdf_root, "--like", folder)
-    prepared = stf(*prepare, "--out", tmp_path / "clips")
+    prepared = stf(*prepare, "--jobs", 1, "--out", tmp_path / "clips")
     assert prepared.exit_code == 0, prepared.stderr
     evaluated = stf("evaluate", folder, "--clips", tmp_path / "clips", "--out", tmp_path / "predictions.csv")
     assert evaluated.exit_code == 0, evaluated.stderr

@@ -70,13 +70,14 @@ def test_training_reports_each_epoch_and_warns_of_nothing(home):
 
 
 def test_evaluation_writes_predictions_with_their_protocol(home, tmp_path):
-    evaluated = stf("evaluate", home.run, "--clips", home.clips, "--out", tmp_path / "predictions.csv", "--json")
+    path = tmp_path / "results" / "predictions.csv"  # in a folder that does not exist yet
+    evaluated = stf("evaluate", home.run, "--clips", home.clips, "--out", path, "--json")
     assert evaluated.exit_code == 0, evaluated.stderr
     result = json.loads(evaluated.stdout)
     assert result["part"] == "test"
     assert result["coverage"] == 1.0
 
-    predictions = Predictions.load(tmp_path / "predictions.csv")
+    predictions = Predictions.load(path)
     (first, second) = json.loads((home.corpus.ffpp_root / "splits" / "test.json").read_text())[0]
     expected = {f"miniature-ffpp/real/{first}": 0, f"miniature-ffpp/real/{second}": 0}
     expected |= {f"miniature-ffpp/Deepfakes/{first}_{second}": 1, f"miniature-ffpp/Deepfakes/{second}_{first}": 1}
@@ -92,7 +93,17 @@ def test_evaluation_writes_predictions_with_their_protocol(home, tmp_path):
 def test_a_foreign_data_set_is_prepared_like_the_run_and_scored_whole(home, tmp_path):
     clips = tmp_path / "clips"
     prepared = stf(
-        "prepare", "--dataset", "celebdf", "--root", home.corpus.celebdf_root, "--like", home.run, "--out", clips
+        "prepare",
+        "--dataset",
+        "celebdf",
+        "--root",
+        home.corpus.celebdf_root,
+        "--like",
+        home.run,
+        "--jobs",
+        1,
+        "--out",
+        clips,
     )
     assert prepared.exit_code == 0, prepared.stderr
     assert "miniature-celebdf: 3 of 3 videos analysed" in prepared.stdout

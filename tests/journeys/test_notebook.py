@@ -17,7 +17,7 @@ from stf_mamba.datasets.miniature.corpus import MiniatureSettings
 from stf_mamba.study.results import Study
 
 NOTEBOOK = Path(__file__).parents[2] / "notebooks" / "stf-mamba-v8-ablation-study.ipynb"
-ROWS = ("frame-dinov2", "bigru-efficientnet-b0", "v8", "v8-layers-0")
+ROWS = ("frame-dinov2", "v8")
 PARAMETERS = {
     "FOLDER": "study",
     "ROWS": ["signals", "signals-compression", *ROWS],

@@ -28,7 +28,7 @@ def test_a_published_sbi_checkpoint_scores_clips_of_its_size(corpus, checkpoint,
     path, state = checkpoint
     clips, out = tmp_path / "clips", tmp_path / "predictions.csv"
     prepare = ("prepare", "--dataset", "celebdf", "--root", corpus.celebdf_root, "--out", clips)
-    prepared = stf(*prepare, "--size", 380, "--frames", 2, "--window-s", 0)
+    prepared = stf(*prepare, "--size", 380, "--frames", 2, "--window-s", 0, "--jobs", 1)
     assert prepared.exit_code == 0, prepared.stderr
     evaluated = stf("evaluate", "--sbi-checkpoint", path, "--clips", clips, "--out", out, "--json")
     assert evaluated.exit_code == 0, evaluated.stderr
