@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import get_args, get_type_hints
 
 import pytest
+import torch
 import typer
 from typer.testing import CliRunner
 
@@ -100,6 +101,21 @@ print(*sorted({"rich", "pydantic"} & set(sys.modules)), file=sys.stderr)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Commands:" in done.stdout
     assert done.stderr.strip() == ""
+
+
+def test_weights_without_an_encoder_tell_which_ones_they_fit(run, tmp_path):
+    from stf_mamba.core.recipe import EncoderRecipe
+    from stf_mamba.models.encoders.registry import build_encoder
+    from stf_mamba.models.weights.loading import save_state_dict
+
+    path = tmp_path / "w.safetensors"
+    save_state_dict(build_encoder(EncoderRecipe("cnn_miniature", trainable_blocks=0)).network.state_dict(), path)
+    assert run("weights", str(path)).stdout.startswith(f"{path} fits cnn_miniature; sha256 ")
+    save_state_dict({"fc.weight": torch.zeros(1)}, path)
+    refused = run("weights", str(path))
+    assert refused.exit_code == 1
+    assert "fits none of" in refused.output
+    assert "add --encoder NAME" in " ".join(refused.output.split())
 
 
 def test_choices_are_the_librarys():

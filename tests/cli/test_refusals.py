@@ -149,7 +149,6 @@ CASES = [
     ("report {studied} --format pdf", "--format is 'pdf', expected any of html, docx, latex"),
     ("report {studied} --out {file}", A_FILE),
     ("weights {absent} --encoder dinov2_vitb14", NO_WEIGHTS),
-    ("weights {file}", "which encoder should {file} fit? Add --encoder NAME"),
     ("weights --encoder dinov2_vitb14", "needs a weights file"),
     *((f"{verb.__name__} --bogus", "No such option: --bogus") for verb in VERBS),
     ("bogus", "No such command 'bogus'"),

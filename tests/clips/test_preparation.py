@@ -6,14 +6,17 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from stf_mamba.clips.planning import plan_clips, why_no_clips
+from fixed_faces import FixedFaces
+from stf_mamba.clips.planning import find_clips, plan_clips, why_no_clips
 from stf_mamba.clips.preparation import prepare
 from stf_mamba.clips.records import ClipSettings, StoredVideo
 from stf_mamba.clips.store import ClipStore
-from stf_mamba.core.errors import DatasetError, UsageError
+from stf_mamba.core.errors import ClipStoreError, DatasetError, UsageError
 from stf_mamba.core.files import sha256_of
+from stf_mamba.core.locks import sole_use
 from stf_mamba.core.records import Clip, DroppedTrack, VideoRecord
 from stf_mamba.faces.tracking import FaceSearch
+from stf_mamba.media.probing import probe
 from synthetic import track
 from video_files import numbered_frames, write_video
 
@@ -120,8 +123,33 @@ def test_a_new_file_is_hashed_once(hashed, tmp_path):
     assert hashed == ["a.mp4"]
 
 
+def test_two_preparations_of_one_folder_do_not_meet(tmp_path):
+    store = ClipStore(tmp_path / "clips", ClipSettings())
+    with (
+        sole_use(store.root, ClipStoreError, "kept"),
+        pytest.raises(ClipStoreError, match="clips is in use by process"),
+    ):
+        prepare([VideoRecord("d/real/a", tmp_path / "a.mp4", 0)], store, "d", jobs=1)
+    assert list(tmp_path.iterdir()) == []
+
+
 def test_a_refused_preparation_makes_no_folder(tmp_path):
     store = ClipStore(tmp_path / "clips", ClipSettings(detector="another one"))
     with pytest.raises(UsageError, match="face detector another one"):
         prepare([VideoRecord("d/real/a", tmp_path / "a.mp4", 0)], store, "d", jobs=1)
     assert list(tmp_path.iterdir()) == []
+
+
+def test_notes_come_from_the_whole_file(tmp_path):
+    parts = [
+        write_video(tmp_path / f"{name}.ts", numbered_frames(25), options={"x264-params": params})
+        for name, params in (("progressive", "tff=0"), ("interlaced", "tff=1"))
+    ]
+    path = tmp_path / "joined.ts"
+    path.write_bytes(b"".join(part.read_bytes() for part in parts))
+    assert not any("Interlaced" in note for note in probe(path).notes)  # of the first picture
+    video, _ = find_clips(path, FixedFaces(), ClipSettings("fixed"))
+    assert sum("Interlaced" in note for note in video.info.notes) == 1
+    assert any("runs backwards (1 times)" in note for note in video.info.notes)
+    alone, _ = find_clips(parts[1], FixedFaces(), ClipSettings("fixed"))
+    assert alone.info.notes == probe(parts[1]).notes

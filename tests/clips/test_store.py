@@ -9,7 +9,7 @@ import pytest
 
 from stf_mamba.clips.records import ClipSettings, Manifest, StoredVideo
 from stf_mamba.clips.store import ClipStore
-from stf_mamba.core.errors import ClipStoreError
+from stf_mamba.core.errors import ClipChoiceError, ClipStoreError
 from stf_mamba.core.records import Clip
 from stf_mamba.faces.settings import FaceSettings
 from synthetic import FRAMES, SETTINGS, synthetic_clip, track
@@ -51,7 +51,7 @@ def test_other_settings_never_see_these_clips(tmp_path, other):
     store.write(SHA, StoredVideo(None, (track(),)), iter([synthetic_clip("a", 0)]))
     assert store.has(SHA)
     assert not ClipStore.create(tmp_path, other).has(SHA)
-    with pytest.raises(ClipStoreError, match="holds clips of 2 settings"):
+    with pytest.raises(ClipChoiceError, match="holds clips of 2 settings"):
         ClipStore.open(tmp_path)
     assert ClipStore.open(tmp_path, other.key[:8]).settings == other
 
@@ -128,16 +128,17 @@ def test_damage_is_named_with_the_next_step(tmp_path):
 
 
 def test_what_is_not_there_is_said(tmp_path):
-    with pytest.raises(ClipStoreError, match="no prepared clips under"):
+    assert ClipChoiceError.exit_code == 2  # wrong usage
+    with pytest.raises(ClipChoiceError, match="no prepared clips under"):
         ClipStore.open(tmp_path)
     store = ClipStore.create(tmp_path, SETTINGS)
     with pytest.raises(ClipStoreError, match="no data set has been prepared completely"):
         store.manifest()
     store.save_manifest(Manifest("a", ()))
     store.save_manifest(Manifest("b", ()))
-    with pytest.raises(ClipStoreError, match="holds the data sets a, b; choose one"):
+    with pytest.raises(ClipChoiceError, match="holds the data sets a, b; choose one"):
         store.manifest()
-    with pytest.raises(ClipStoreError, match=r"no data set 'c' in .* it holds: a, b"):
+    with pytest.raises(ClipChoiceError, match=r"no data set 'c' in .* it holds: a, b"):
         store.manifest("c")
     assert store.manifest("b").name == "b"
 

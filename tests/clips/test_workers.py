@@ -9,7 +9,7 @@ from concurrent.futures.process import BrokenProcessPool
 
 import pytest
 
-from stf_mamba.clips.workers import in_workers, sigint_held_back
+from stf_mamba.clips.workers import in_workers, stops_held_back
 
 _factor = 0
 
@@ -39,6 +39,19 @@ def test_an_error_of_the_work_or_of_a_process_ends_all(item, error):
     assert multiprocessing.active_children() == []
 
 
+def test_sigterm_waits_for_the_end_of_the_block_and_is_not_inherited():
+    reached, received = [], []
+    before = signal.signal(signal.SIGTERM, lambda number, frame: received.append(number))
+    try:
+        with stops_held_back():
+            signal.raise_signal(signal.SIGTERM)
+            reached.append(list(received))
+            assert signal.SIGTERM not in signal.pthread_sigmask(signal.SIG_BLOCK, [])
+    finally:
+        signal.signal(signal.SIGTERM, before)
+    assert (reached, received) == ([[]], [signal.SIGTERM])
+
+
 def test_a_signal_that_another_thread_takes_is_raised_after_the_block():
     reached = []
     ready, done = threading.Event(), threading.Event()
@@ -47,7 +60,7 @@ def test_a_signal_that_another_thread_takes_is_raised_after_the_block():
     ready.wait(10)
 
     def interrupted():
-        with sigint_held_back():
+        with stops_held_back():
             os.kill(os.getpid(), signal.SIGINT)
             time.sleep(0.2)
             reached.append("end of the block")
@@ -61,6 +74,6 @@ def test_a_signal_that_another_thread_takes_is_raised_after_the_block():
 
 
 def test_without_a_signal_nothing_is_raised():
-    with sigint_held_back():
+    with stops_held_back():
         pass
     assert signal.SIGINT not in signal.pthread_sigmask(signal.SIG_BLOCK, [])

@@ -56,6 +56,12 @@ def test_what_is_wrong_is_named(tmp_path, text, message):
         Recipe.load(tmp_path / "r.toml")
 
 
+def test_a_recipe_with_a_byte_order_mark_reads_as_without_it(tmp_path):
+    text = RECIPES[0].read_text(encoding="utf-8")
+    (tmp_path / "r.toml").write_bytes(text.replace("\n", "\r\n").encode("utf-8-sig"))
+    assert Recipe.load(tmp_path / "r.toml") == Recipe.load(RECIPES[0])
+
+
 def test_missing_file_says_what_to_give(tmp_path):
     with pytest.raises(RecipeError, match=r"r\.toml is missing; give the path of a \.toml file"):
         Recipe.load(tmp_path / "r.toml")

@@ -162,7 +162,7 @@ def test_a_file_is_hashed_once_and_decoded_twice_and_its_page_is_that_of_the_sav
     assert pictures[0] == pictures[1]
     assert len(pictures[0]) == 64
     searched = [(done, total) for step, done, total in steps if step == "searching faces"]
-    assert searched[-1] == (5.8, 6.0)
+    assert (searched[0], searched[-1]) == ((0.0, 6.0), (5.8, 6.0))
     assert steps[len(searched) :] == [("cutting clips", 1, 2), ("scoring clips", 2, 2)]
     opened.clear()
     detector().detect(video)

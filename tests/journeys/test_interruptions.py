@@ -27,11 +27,12 @@ FILLER_BYTES = 54_000_000
 DISK_BYTES = 68_000_000  # leaves room for three of the twelve videos: each has three clips of 1.2 MB
 
 
-def test_ctrl_c_leaves_whole_videos_and_the_same_command_goes_on(home, tmp_path):
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_leaves_whole_videos_and_the_same_command_goes_on(home, tmp_path, number):
     clips = tmp_path / "clips"
     with start(*home.prepare_command, "--jobs", 2, "--out", clips) as process:
         wait_until(lambda: len(_finished_videos(clips)) >= 2, process)
-        process.send_signal(signal.SIGINT)
+        process.send_signal(number)
         stopped = finish(process)
     _assert_stopped(stopped)
     _assert_goes_on(home, clips)

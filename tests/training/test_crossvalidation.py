@@ -9,6 +9,7 @@ from safetensors.torch import load_file
 
 from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
 from stf_mamba.core.errors import DatasetError, LeakError, RunError
+from stf_mamba.core.locks import sole_use
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.core.seeds import derive_seed
@@ -263,6 +264,12 @@ def test_another_cross_validation_does_not_take_over_a_folder(prepared, finished
     (tmp_path / "thesis.txt").write_text("years of work")
     with pytest.raises(RunError, match=r"holds thesis\.txt and is no cross-validation"):
         cross_validate(RECIPE, store, manifest, tmp_path, CrossValidationOptions(2, (7,)))
+
+
+def test_two_cross_validations_of_one_folder_do_not_meet(prepared, tmp_path):
+    store, manifest, _ = prepared
+    with sole_use(tmp_path / "cv", RunError, "kept"), pytest.raises(RunError, match="cv is in use by process"):
+        cross_validate(RECIPE, store, manifest, tmp_path / "cv", CrossValidationOptions(2))
 
 
 def test_folds_that_cannot_be_made_are_refused_before_anything_is_trained(prepared, tmp_path):

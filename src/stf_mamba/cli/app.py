@@ -24,7 +24,7 @@ from stf_mamba.cli.signals import signals
 from stf_mamba.cli.study import report, study
 from stf_mamba.cli.training import crossvalidate, estimate, train
 from stf_mamba.cli.verbs import Verbs
-from stf_mamba.core.errors import UsageError
+from stf_mamba.core.errors import UsageError, WeightsError
 
 FIRST_STEPS = """\
 STF-Mamba: a deepfake video detector that shows its evidence.
@@ -90,30 +90,37 @@ def weights(
             help="Weights to check: a file, package:NAME, or hf:OWNER/NAME@COMMIT.", callback=weights_source
         ),
     ] = None,
-    encoder: Annotated[str | None, typer.Option("--encoder", help="The encoder that they should fit.")] = None,
+    encoder: Annotated[
+        str | None, typer.Option("--encoder", help="Check against this one, and say what does not fit.")
+    ] = None,
 ) -> None:
     """List the encoders, or check weights. A file fits an encoder if every tensor finds its place."""
     if file is None and encoder is not None:
         raise UsageError(f"--encoder {encoder} needs a weights file to check: stf weights FILE --encoder {encoder}")
-    if file is not None and encoder is None:
-        raise UsageError(f"which encoder should {file} fit? Add --encoder NAME; stf weights lists the names")
     from stf_mamba.models.encoders.registry import ENCODERS
 
-    if file is None or encoder is None:
+    if file is None:
         for known, spec in ENCODERS.items():
             typer.echo(f"{known:<20} {spec.description}")
         return
-    if encoder not in ENCODERS:
+    if encoder is not None and encoder not in ENCODERS:
         raise UsageError(f"--encoder is {encoder!r}; name one of {', '.join(ENCODERS)}")
     from stf_mamba.core.files import sha256_of
     from stf_mamba.core.recipe import EncoderRecipe
     from stf_mamba.models.encoders.registry import build_encoder
-    from stf_mamba.models.weights.loading import load_encoder_weights
+    from stf_mamba.models.weights.loading import encoders_fitting, load_encoder_weights
     from stf_mamba.models.weights.sources import local_weights
 
     file = local_weights(file)
-    load_encoder_weights(build_encoder(EncoderRecipe(encoder, trainable_blocks=0)), file)
-    typer.echo(f"{file} fits {encoder}; sha256 {sha256_of(file)}")
+    if encoder is not None:
+        load_encoder_weights(build_encoder(EncoderRecipe(encoder, trainable_blocks=0)), file)
+    fitting = [encoder] if encoder is not None else encoders_fitting(file)
+    if not fitting:
+        raise WeightsError(
+            f"{file} fits none of {', '.join(ENCODERS)}; add --encoder NAME with the one that you mean, to see what "
+            "does not fit"
+        )
+    typer.echo(f"{file} fits {', '.join(fitting)}; sha256 {sha256_of(file)}")
 
 
 def doctor(as_json: JsonOption = False) -> None:

@@ -13,7 +13,7 @@ import typer
 
 from stf_mamba.cli.arguments import folder_to_write, trained_run, weights_source
 from stf_mamba.cli.options import DeviceOption, FaceModelOption, JsonOption
-from stf_mamba.cli.verbs import EXIT_FAIL_ON, EXIT_NOT_ANALYSABLE
+from stf_mamba.cli.verbs import EXIT_FAIL_ON, EXIT_NOT_ANALYSABLE, hold_to_the_end
 from stf_mamba.core.errors import DatasetError, StfError, UsageError, VideoError
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.recipe import Recipe
@@ -30,6 +30,7 @@ if TYPE_CHECKING:
 
 
 def detect(
+    context: typer.Context,
     paths: Annotated[list[Path], typer.Argument(help="Videos, or folders of videos.", exists=True)],
     model: Annotated[
         Path | None, typer.Option("--model", help="A run folder made by stf train.", callback=trained_run)
@@ -53,8 +54,8 @@ def detect(
     from stf_mamba.detection.verdict_folder import VerdictFolder
 
     videos = _videos_in(paths)
+    hold_to_the_end(context, out, "verdicts that were written are kept")
     detector = _detector(model, untrained, recipe, weights, face_model, device)
-    out.mkdir(parents=True, exist_ok=True)
     folder, started_s = VerdictFolder(out), time.monotonic()
     progress = FilesProgress([path.stat().st_size if path.is_file() else 0 for path in videos])
     found: list[_Found] = []

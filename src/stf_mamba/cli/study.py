@@ -29,6 +29,7 @@ from stf_mamba.cli.options import (
     wrong_values_are_wrong_usage,
 )
 from stf_mamba.cli.progress import by_position, progress_bar, stderr, training_progress
+from stf_mamba.cli.verbs import hold_to_the_end
 from stf_mamba.core.errors import UsageError
 from stf_mamba.study.rows import COMPRESSION_KEY, ROWS, SIGNALS_KEY, chosen_keys
 
@@ -47,6 +48,7 @@ TIMING = "timing the networks on single frames"
 
 
 def study(
+    context: typer.Context,
     out: Annotated[
         Path,
         typer.Option(
@@ -112,6 +114,8 @@ def study(
     if clips is None and budget != "miniature":
         raise UsageError(f"--budget {budget} needs prepared clips: give --clips, or --budget miniature")
     encoder_weights = {name: local_weights(source) for name, source in sources.items() if source is not None}
+    if not list_rows:
+        hold_to_the_end(context, out, "rows that were finished are kept")
     if clips is None:
         plan = _miniature(out, size)
         plan = plan if folds is None else replace(plan, cross=None)

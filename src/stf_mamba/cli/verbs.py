@@ -1,4 +1,4 @@
-"""How verbs are run: every one of them turns errors into one message and an exit code, and Ctrl-C into 130."""
+"""How verbs are run: errors become one message and an exit code, Ctrl-C and SIGTERM become 130."""
 
 from __future__ import annotations
 
@@ -6,13 +6,15 @@ import signal
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
+from pathlib import Path
 from typing import Any
 
 import typer
 from typer.core import TyperGroup
 
 from stf_mamba.cli.progress import stderr
-from stf_mamba.core.errors import LeftOutWarning, StfError
+from stf_mamba.core.errors import LeftOutWarning, RunError, StfError
+from stf_mamba.core.locks import sole_use
 
 EXIT_NOT_ANALYSABLE = 3
 EXIT_FAIL_ON = 10
@@ -24,8 +26,22 @@ class Verbs(TyperGroup):
 
     def invoke(self, ctx: Any) -> Any:
         """Read the verb's arguments and run it."""
-        with reported_errors(), left_out_files_are_said():
+        with terminated_like_ctrl_c(), reported_errors(), left_out_files_are_said():
             return super().invoke(ctx)
+
+
+@contextmanager
+def terminated_like_ctrl_c() -> Iterator[None]:
+    """SIGTERM, by which schedulers and ``timeout`` stop a program, ends it as Ctrl-C does."""
+
+    def stop(number: int, frame: object) -> None:
+        raise KeyboardInterrupt
+
+    before = signal.signal(signal.SIGTERM, stop)
+    try:
+        yield
+    finally:
+        signal.signal(signal.SIGTERM, before)
 
 
 @contextmanager
@@ -40,7 +56,8 @@ def reported_errors() -> Iterator[None]:
         stderr().print(f"[red]error:[/red] {plain(str(error))}; check the path, its permissions and the free space")
         raise typer.Exit(1) from None
     except KeyboardInterrupt:
-        signal.signal(signal.SIGINT, signal.SIG_IGN)  # one more finds nothing left to stop, only a message to spoil
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, signal.SIG_IGN)  # one more finds nothing left to stop, only a message to spoil
         stderr().print("stopped; what was finished is kept: run the same command again to continue")
         raise typer.Exit(EXIT_INTERRUPTED) from None
 
@@ -61,6 +78,15 @@ def left_out_files_are_said() -> Iterator[None]:
         yield
     finally:
         warnings.showwarning = by_python
+
+
+def hold_to_the_end(verb: typer.Context, folder: Path, kept: str) -> None:
+    """Let nobody else work in a folder until a verb ends (``sole_use``).
+
+    Raises:
+        RunError: another process works there, or the folder cannot be written.
+    """
+    verb.with_resource(sole_use(folder, RunError, kept))
 
 
 def plain(text: str) -> str:

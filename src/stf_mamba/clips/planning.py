@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from stf_mamba.clips.records import ClipSettings, StoredVideo
@@ -32,10 +33,14 @@ def find_clips(
         VideoError: the video cannot be read.
     """
     info = probe(path, sha256)
-    of_whole = (
-        None if on_progress is None else lambda done_s: on_progress(min(done_s, info.duration_s), info.duration_s)
-    )
+
+    def of_whole(done_s: float) -> None:
+        if on_progress is not None:
+            on_progress(min(done_s, info.duration_s), info.duration_s)
+
+    of_whole(0.0)
     search = find_face_tracks(path, detector, settings.faces, of_whole)
+    info = replace(info, notes=tuple(dict.fromkeys((*info.notes, *search.notes))))
     requests, dropped = plan_clips(search, settings)
     reason = None if requests else why_no_clips(search, dropped)
     tracks = tuple({track.id: track for track, _ in requests}.values())

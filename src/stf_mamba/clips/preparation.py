@@ -15,9 +15,10 @@ from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.clips.planning import find_clips
 from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
 from stf_mamba.clips.store import KEPT, ClipStore
-from stf_mamba.clips.workers import in_workers, sigint_held_back
+from stf_mamba.clips.workers import in_workers, stops_held_back
 from stf_mamba.core.errors import ClipStoreError, DatasetError, StfError, UsageError, VideoError, first_few
 from stf_mamba.core.files import sha256_of, write_errors_as
+from stf_mamba.core.locks import sole_use
 from stf_mamba.core.records import Clip, JsonRecord, VideoRecord
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.datasets.drawn import require_name_of
@@ -65,14 +66,26 @@ def prepare(
         DatasetError: files of equal bytes are labelled real and fake; they are found when all files have been read.
         UsageError: the store is another detector's, its manifest of this name lists other files, or the name hides that
             the videos were drawn by a program.
-        ClipStoreError: the disk is full, the folder cannot be written, or a worker died. What was finished is kept;
-            the same call continues.
+        ClipStoreError: the disk is full, the folder cannot be written, another process prepares there, or a worker
+            died. What was finished is kept; the same call continues.
         KeyboardInterrupt: after the workers were stopped and their half-written folders removed.
     """
-    started_s = time.monotonic()
     require_name_of(records, name)
     _require_same_detector(store, face_model)
     _require_same_files(records, store, name)
+    with sole_use(store.root, ClipStoreError, KEPT):
+        return _prepare_missing(records, store, name, face_model, jobs, on_video)
+
+
+def _prepare_missing(
+    records: Sequence[VideoRecord],
+    store: ClipStore,
+    name: str,
+    face_model: Path | None,
+    jobs: int | None,
+    on_video: Callable[[VideoRecord, StoredVideo | None], None],
+) -> tuple[Manifest, Summary]:
+    started_s = time.monotonic()
     store = ClipStore.create(store.root, store.settings)
     jobs = max(1, min(jobs or os.cpu_count() or 1, len(records)))
     results: dict[str, _Prepared] = {}
@@ -195,7 +208,7 @@ def _run(
             'called this outside of `if __name__ == "__main__":`; videos that were finished are kept'
         ) from None
     finally:
-        with sigint_held_back():
+        with stops_held_back():
             store.remove_leftovers()
 
 

@@ -26,7 +26,7 @@ from typing import Self
 import numpy as np
 
 from stf_mamba.clips.records import ClipSettings, Manifest, StoredClip, StoredVideo
-from stf_mamba.core.errors import ClipStoreError
+from stf_mamba.core.errors import ClipChoiceError, ClipStoreError
 from stf_mamba.core.files import partial_path, remove_leftovers, write_bytes_atomically, write_errors_as, write_failure
 from stf_mamba.core.records import Clip, UInt8Array, load_record
 
@@ -62,15 +62,16 @@ class ClipStore:
         """The store under ``root``; with several settings there, ``key`` (or its beginning) says which.
 
         Raises:
-            ClipStoreError: nothing prepared there, no such key, or several settings and no key.
+            ClipChoiceError: nothing prepared there, no such key, or several settings and no key.
+            ClipStoreError: the settings are damaged or of another version.
         """
         found = sorted(path.parent for path in Path(root).glob("*/settings.json"))
         if not found:
-            raise ClipStoreError(f"no prepared clips under {root}; make some with: stf prepare --out {root} ...")
+            raise ClipChoiceError(f"no prepared clips under {root}; make some with: stf prepare --out {root} ...")
         chosen = [folder for folder in found if folder.name.startswith(key or "")]
         if len(chosen) != 1:
             names = ", ".join(folder.name for folder in found)
-            raise ClipStoreError(
+            raise ClipChoiceError(
                 f"{root} holds clips of {len(found)} settings ({names}) and {len(chosen)} match {key!r}; "
                 "choose one with --settings KEY (each KEY/settings.json says what it is)"
             )
@@ -167,17 +168,18 @@ class ClipStore:
         """A data set's manifest; without a name, the only one.
 
         Raises:
-            ClipStoreError: none, no such name, or several and no name given.
+            ClipChoiceError: no such name, or several and no name given.
+            ClipStoreError: no data set has been prepared completely, or its manifest is damaged.
         """
         names = self.manifests()
         if not names:
             raise ClipStoreError(f"no data set has been prepared completely in {self.root}; run stf prepare to its end")
         if name is None and len(names) > 1:
-            raise ClipStoreError(f"{self.root} holds the data sets {', '.join(names)}; choose one with --dataset NAME")
+            raise ClipChoiceError(f"{self.root} holds the data sets {', '.join(names)}; choose one with --dataset NAME")
         chosen = names[0] if name is None else name
         path = self.folder / "manifests" / f"{chosen}.json"
         if chosen not in names:
-            raise ClipStoreError(f"no data set {chosen!r} in {self.root}, it holds: {', '.join(names)}")
+            raise ClipChoiceError(f"no data set {chosen!r} in {self.root}, it holds: {', '.join(names)}")
         return load_record(Manifest, path, ClipStoreError, "run stf prepare again")
 
     def remove_leftovers(self) -> None:

@@ -41,14 +41,14 @@ def in_workers(
     executor = ProcessPoolExecutor(jobs, context, _start, (os.getpid(), set_up, arguments))
     futures: dict[Future[Result], Item] = {}
     try:
-        with sigint_held_back():  # what is blocked here is blocked in the workers that start now
+        with stops_held_back():  # what is blocked here is blocked in the workers that start now
             futures = {executor.submit(work, item): item for item in items}
         for future in as_completed(futures):
             yield futures[future], future.result()
     except BrokenProcessPool:  # the pool has ended the others
         raise
     except BaseException:
-        with sigint_held_back():
+        with stops_held_back():
             workers = multiprocessing.active_children()
             for worker in workers:
                 worker.terminate()
@@ -56,31 +56,35 @@ def in_workers(
                 worker.join()
         raise
     finally:
-        with sigint_held_back():
+        with stops_held_back():
             # Once, and waiting: after a call that does not wait nothing waits for the executor's own thread any more,
             # and Python's exit, which wakes it, may find a pipe that it closes at that moment.
             executor.shutdown(cancel_futures=True)
 
 
 @contextmanager
-def sigint_held_back() -> Iterator[None]:
-    """Ctrl-C waits until the end of the block, and never reaches processes that start within it.
+def stops_held_back() -> Iterator[None]:
+    """Ctrl-C and SIGTERM wait until the end of the block, and Ctrl-C never reaches processes that start within it.
 
     The mask alone is not enough: another thread (of a progress bar, say) may take the signal, and Python would still
-    raise it here.
+    raise it here. SIGTERM stays out of it: it is what stops the processes that start here.
     """
     is_main = threading.current_thread() is threading.main_thread()
     waiting: list[int] = []
-    handler = signal.signal(signal.SIGINT, lambda number, frame: waiting.append(number)) if is_main else None
+    handlers = {
+        number: signal.signal(number, lambda received, frame: waiting.append(received))
+        for number in (signal.SIGINT, signal.SIGTERM)
+        if is_main
+    }
     mask = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        if is_main:
-            signal.signal(signal.SIGINT, signal.SIG_DFL if handler is None else handler)
+        for number, handler in handlers.items():
+            signal.signal(number, signal.SIG_DFL if handler is None else handler)
         signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         if waiting:
-            signal.raise_signal(signal.SIGINT)
+            signal.raise_signal(waiting[0])
 
 
 def _start(parent: int, set_up: Callable[..., None], arguments: tuple[Any, ...]) -> None:

@@ -7,7 +7,7 @@ from importlib.metadata import version
 
 import torch
 
-from stf_mamba.core.errors import RunError
+from stf_mamba.core.errors import UsageError
 
 LIBRARIES = ("stf-mamba", "torch", "timm", "numpy", "av", "opencv-python-headless")
 
@@ -21,7 +21,7 @@ def choose_device(name: str) -> torch.device:
     """The device of a name: ``auto`` is CUDA where there is one, else the CPU.
 
     Raises:
-        RunError: a device that torch does not know or this machine does not have.
+        UsageError: a device that torch does not know or this machine does not have.
     """
     if name == "auto":
         return torch.device("cuda" if torch.cuda.is_available() else "cpu")
@@ -30,5 +30,5 @@ def choose_device(name: str) -> torch.device:
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
         reason = str(error).splitlines()[0]
-        raise RunError(f"no device {name!r} on this machine ({reason}); choose cpu, cuda or auto") from None
+        raise UsageError(f"no device {name!r} on this machine ({reason}); choose cpu, cuda or auto") from None
     return device

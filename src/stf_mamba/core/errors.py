@@ -46,8 +46,18 @@ class ClipStoreError(StfError):
     """Prepared clips are missing, incomplete, or were made with other settings."""
 
 
+class ClipChoiceError(ClipStoreError):
+    """What was asked of prepared clips is not among them, or is one of several and was not named."""
+
+    exit_code = 2
+
+
 class WeightsError(StfError):
     """A weights file is unreadable or does not fit the model it was given for."""
+
+
+class ModelError(StfError):
+    """A model gives no number for a clip: its weights are damaged, or its training diverged."""
 
 
 class RunError(StfError):

@@ -1,4 +1,4 @@
-"""Files and folders that are whole or absent, whatever interrupts their writing.
+"""Files and folders that are whole or absent, whatever interrupts their writing; texts of any system, read alike.
 
 Something half-written bears a name that says which process writes it: ``.NAME.HOST@PID.partial``. What a process that
 is gone left behind can therefore be told from what another one is writing right now.
@@ -14,14 +14,13 @@ import os
 import re
 import shutil
 import socket
-import unicodedata
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
 from pathlib import Path
 from typing import Any
 
-from stf_mamba.core.errors import DatasetError, StfError, VideoError
+from stf_mamba.core.errors import StfError, VideoError
 
 SUFFIX = ".partial"
 
@@ -187,39 +186,6 @@ def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no finite number")
 
 
-def files_below(folder: Path, nested: bool = True) -> Iterator[Path]:
-    """The files of a folder and, with ``nested``, of its sub-folders; what begins with a dot is passed over.
-
-    Links to folders are followed, and each real folder is entered once: under its own name where that lies below
-    ``folder``, else under the first link's. The folders that ``folder`` itself lies in are never entered. A link to
-    nothing counts as a file.
-
-    Raises:
-        OSError: a folder cannot be read.
-    """
-    entered = {_identity(parent) for parent in folder.resolve().parents}
-    own = [folder]
-    linked: list[Path] = []
-    while own or linked:
-        here = own.pop() if own else linked.pop(0)
-        identity = _identity(here)
-        if identity in entered:
-            continue
-        entered.add(identity)
-        for entry in sorted(here.iterdir()):
-            if entry.name.startswith("."):
-                continue
-            if not entry.is_dir():
-                yield entry
-            elif nested:
-                (linked if entry.is_symlink() else own).append(entry)
-
-
-def _identity(path: Path) -> tuple[int, int]:
-    status = path.stat()
-    return status.st_dev, status.st_ino
-
-
 def names_for(file_name: str, sha256: str | None) -> Iterator[str]:
     """Names, without end, for what is made of a file, to be tried in turn: that of the file without suffix, with it,
     with the beginning of its hash, then with a number.
@@ -233,55 +199,6 @@ def names_for(file_name: str, sha256: str | None) -> Iterator[str]:
     marked = stem if sha256 is None else f"{stem}-{sha256[:8]}"
     yield from dict.fromkeys((stem, file_name, marked))
     yield from (f"{marked}-{number}" for number in count(2))
-
-
-def composed(name: str) -> str:
-    """A name with composed letters (Unicode NFC): some systems write ``é`` as ``e`` and an accent."""
-    return unicodedata.normalize("NFC", name)
-
-
-class NameFinder:
-    """Finds files and folders by names in any mixture of cases, with letters composed or not.
-
-    It reads each folder once, so it serves one listing and is then dropped.
-    """
-
-    def __init__(self) -> None:
-        self._entries: dict[Path, dict[str, list[Path]]] = {}
-
-    def file(self, path: Path) -> Path | None:
-        """The file that ``path`` means; a file of just this name wins. ``None`` where there is none.
-
-        Raises:
-            DatasetError: two files differ from ``path`` in case only.
-        """
-        return self._find(path, Path.is_file)
-
-    def folder(self, path: Path) -> Path | None:
-        """The folder that ``path`` means. Otherwise as ``file``."""
-        return self._find(path, Path.is_dir)
-
-    def _find(self, path: Path, is_wanted: Callable[[Path], bool]) -> Path | None:
-        if is_wanted(path):
-            return path
-        parent = None if path.parent == path else self.folder(path.parent)
-        if parent is None:
-            return None
-        if parent not in self._entries:
-            self._entries[parent] = {}
-            for entry in sorted(parent.iterdir()):
-                self._entries[parent].setdefault(_key(entry.name), []).append(entry)
-        found = [entry for entry in self._entries[parent].get(_key(path.name), []) if is_wanted(entry)]
-        if len(found) > 1:
-            names = ", ".join(entry.name for entry in found)
-            raise DatasetError(
-                f"{parent}: {names} differ in case only, one {path.name} was expected. Keep one of them."
-            )
-        return found[0] if found else None
-
-
-def _key(name: str) -> str:
-    return composed(composed(name).lower())
 
 
 def sha256_of(path: str | os.PathLike[str]) -> str:

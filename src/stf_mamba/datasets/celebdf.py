@@ -13,7 +13,8 @@ from pathlib import Path
 from typing import Literal, get_args
 
 from stf_mamba.core.errors import DatasetError, first_few
-from stf_mamba.core.files import NameFinder, read_text
+from stf_mamba.core.files import read_text
+from stf_mamba.core.folders import NameFinder
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.listing import child_folder, layout_error, name_error, require_root, sorted_unique, videos_in
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from stf_mamba.core.errors import DatasetError, first_few
-from stf_mamba.core.files import NameFinder
+from stf_mamba.core.folders import NameFinder
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.listing import child_folder, layout_error, name_error, require_root, sorted_unique, videos_in
 

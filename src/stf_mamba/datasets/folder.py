@@ -10,7 +10,8 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from stf_mamba.core.errors import DatasetError, first_few
-from stf_mamba.core.files import NameFinder, composed, read_text
+from stf_mamba.core.files import read_text
+from stf_mamba.core.folders import NameFinder, composed
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.datasets.listing import child_folder, layout_error, require_root, sorted_unique, videos_in
 

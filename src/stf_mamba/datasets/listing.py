@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Protocol
 
 from stf_mamba.core.errors import DatasetError, LeftOutWarning, first_few
-from stf_mamba.core.files import NameFinder, files_below
+from stf_mamba.core.folders import NameFinder, files_below
 from stf_mamba.core.records import VideoRecord
 from stf_mamba.datasets.drawn import with_drawn_marked
 

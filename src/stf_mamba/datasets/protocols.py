@@ -10,7 +10,8 @@ from pathlib import Path
 from typing import Any, Literal, get_args
 
 from stf_mamba.core.errors import DatasetError, first_few
-from stf_mamba.core.files import NameFinder, read_json
+from stf_mamba.core.files import read_json
+from stf_mamba.core.folders import NameFinder
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
 from stf_mamba.core.seeds import hashed_rank
 from stf_mamba.datasets.drawn import DRAWN_PREFIX

@@ -40,6 +40,7 @@ def evaluate(
         UsageError: the clips were made with other settings than the run's, or the part is empty.
         LeakError: ``all`` holds videos or people that the run was trained or selected on.
         RunError, WeightsError, ClipStoreError: the run or the clips cannot be read.
+        ModelError: the model gives no number for a clip.
     """
     require_same_clips(run, store)
     entries = entries_of_part(run, manifest, part)

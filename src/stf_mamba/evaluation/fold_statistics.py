@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -35,9 +34,6 @@ from stf_mamba.evaluation.statistics.resampling import (
     paired_bootstrap,
     people_weights,
 )
-
-if TYPE_CHECKING:
-    pass
 
 SPECIFICITY = 0.95
 

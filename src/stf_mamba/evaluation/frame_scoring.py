@@ -7,6 +7,7 @@ from functools import partial
 from itertools import islice
 from typing import TYPE_CHECKING
 
+from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import Outcome
 from stf_mamba.evaluation.predictions import Prediction, Predictions
 
@@ -38,6 +39,7 @@ def predict_frames(
 
     Raises:
         ValueError: the model does not judge frames singly.
+        ModelError: it gives no number for a frame.
         ClipStoreError: a clip is missing or damaged.
     """
     _require_frame_level(model)
@@ -91,12 +93,16 @@ def _scored(
     """Each clip with its scored frames' times in seconds and logits."""
     import torch
 
-    from stf_mamba.evaluation.scoring import thin, to_tensor
+    from stf_mamba.evaluation.scoring import gives_no_number, thin, to_tensor
 
     chosen = [thin(len(clip.times_s), frames) for clip in clips]
     batch = torch.stack([to_tensor(clip.load(), at) for clip, at in zip(clips, chosen, strict=True)])
     with torch.inference_mode():
         logits = frame_logits(model, batch.to(device)).cpu()  # (B, T)
+    try:
+        require_finite("the frames' logits", logits.float().numpy())
+    except ValueError as error:
+        raise gives_no_number(str(error)) from error
     for clip, at, of_clip in zip(clips, chosen, logits, strict=True):
         yield clip, [clip.times_s[index] for index in at], of_clip.tolist()
 

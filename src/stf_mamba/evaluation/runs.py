@@ -119,18 +119,32 @@ class Run:
             RunError: no epoch has been completed yet.
             WeightsError: the weights are damaged or of another model.
         """
-        if not self.weights_path.is_file():
-            raise RunError(
-                f"{self.folder} holds no trained weights yet: no epoch was completed; "
-                "continue it with the same stf train command"
-            )
+        self._require_weights()
         model = build_detector(self.recipe)
         load_model_weights(model, self.weights_path)
         return model.to(device).eval()
 
     def weights_sha256(self) -> str:
-        """Hash of the weights file, for protocol stamps."""
+        """Hash of the weights file, for protocol stamps.
+
+        Raises:
+            RunError: no epoch has been completed yet.
+        """
+        self._require_weights()
         return sha256_of(self.weights_path)
+
+    def _require_weights(self) -> None:
+        if self.weights_path.is_file():
+            return
+        if self.is_complete:
+            raise RunError(
+                f"{self.weights_path} is missing, and the training in {self.folder} was finished; train again"
+            )
+        recipe, split = self.folder / RECIPE, self.folder / SPLIT
+        raise RunError(
+            f"the training in {self.folder} is not finished: no epoch is complete, so there are no weights yet; "
+            f"continue it with: stf train {recipe} --split {split} --out {self.folder} --clips CLIPS"
+        )
 
     def history(self) -> list[dict[str, Any]]:
         """One entry an epoch, oldest first; empty before the first epoch is complete.

@@ -13,6 +13,8 @@ from torch import Tensor
 
 from stf_mamba.clips.records import StoredClip, StoredVideo
 from stf_mamba.clips.store import ClipStore
+from stf_mamba.core.errors import ModelError
+from stf_mamba.core.numbers import require_finite
 from stf_mamba.core.records import ClipScore, TrackScore, UInt8Array
 from stf_mamba.models.clip_detector import ClipDetector
 
@@ -86,7 +88,11 @@ def score_tracks(
 
 
 def score_clips(model: ClipDetector, clips: Sequence[ClipInput], frames: int, device: torch.device) -> list[ClipScore]:
-    """The model's scores of clips, in float32 (the variance of small differences does not bear less)."""
+    """The model's scores of clips, in float32 (the variance of small differences does not bear less).
+
+    Raises:
+        ModelError: it gives no number for one of them.
+    """
     chosen = [thin(len(clip.times_s), frames) for clip in clips]
     with torch.inference_mode():
         tokens = [clip.tokens() for clip in clips if clip.tokens is not None]
@@ -95,8 +101,12 @@ def score_clips(model: ClipDetector, clips: Sequence[ClipInput], frames: int, de
         else:
             batch = [to_tensor(clip.load(), indices) for clip, indices in zip(clips, chosen, strict=True)]
             embeddings = model.embeddings(torch.stack(batch).to(device))
-        mixed = model.mixed(embeddings)
-        output, evidence = model.judged(mixed), model.evidence(mixed)
+        try:
+            mixed = model.mixed(embeddings)  # the mixers refuse values that are not finite
+            output, evidence = model.judged(mixed), model.evidence(mixed)
+            require_finite("the clips' logits", output.logit.float().cpu().numpy())
+        except ValueError as error:
+            raise gives_no_number(str(error)) from error
     scores = []
     for number, (clip, indices) in enumerate(zip(clips, chosen, strict=True)):
         times_s = tuple(clip.times_s[index] for index in indices)
@@ -114,6 +124,14 @@ def score_clips(model: ClipDetector, clips: Sequence[ClipInput], frames: int, de
             )
         )
     return scores
+
+
+def gives_no_number(reason: str) -> ModelError:
+    """The error of a model that gives something else than finite logits: never a score."""
+    return ModelError(
+        f"the model gives no number: {reason}; its weights are damaged or its training diverged: take another run, or "
+        "train again with lower rates"
+    )
 
 
 def video_score(tracks: Sequence[TrackScore]) -> float | None:

@@ -43,6 +43,7 @@ class FaceSearch:
         damaged_packets: packets of the video stream that could not be decoded.
         frames_after_damage: frames between damage and the next key frame: decoded, but perhaps smeared.
         frames_searched: frames in which faces were looked for.
+        notes: of ``FrameStream``, from all of these frames.
     """
 
     tracks: tuple[FaceTrack, ...]
@@ -51,6 +52,7 @@ class FaceSearch:
     damaged_packets: int
     frames_after_damage: int = 0
     frames_searched: int = 0
+    notes: tuple[str, ...] = ()
 
 
 def find_face_tracks(
@@ -78,7 +80,7 @@ def find_face_tracks(
 
     tracks, dropped = follow_faces(counted(), settings)
     damage = stream.damaged_packets, stream.frames_after_damage
-    return FaceSearch(tracks, dropped, tuple(stream.times_s), *damage, searched)
+    return FaceSearch(tracks, dropped, tuple(stream.times_s), *damage, searched, stream.notes)
 
 
 def follow_faces(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
@@ -87,6 +88,24 @@ def has_display_matrix(picture: av.VideoFrame) -> bool:
     """Whether the file says how this picture is shown."""
     side_data: Any = picture.side_data
     return "DISPLAYMATRIX" in side_data
+
+
+def conversion_notes(picture: av.VideoFrame, matrix: tuple[int, int, int, int]) -> Iterator[str]:
+    """What a reader of a verdict should know of how ``RgbConverter`` turns a picture to RGB."""
+    bits = max(component.bits for component in picture.format.components)
+    if bits > 8:
+        yield f"Its {bits}-bit samples were converted to 8 bits."
+    if is_hdr(picture):
+        yield "High dynamic range: its pictures were tone-mapped to BT.709 (ITU-R BT.2446-1, method A)."
+    elif picture.color_primaries in WIDE_GAMUTS:
+        yield "Wide-gamut colours were taken as BT.709."
+    if has_alpha(picture):
+        yield "Its pictures can be transparent; transparent areas are shown black."
+    if picture.interlaced_frame:
+        yield "Interlaced: each picture holds two moments, which were not separated."
+    a, b, c, d = matrix
+    if a * d - b * c < 0:
+        yield "The container asks for a mirrored picture; it was mirrored."
 
 
 def sdr_from_hdr(codes: Any, transfer: int) -> UInt8Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Generator, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -227,7 +228,14 @@ def _main_video_stream(container: InputContainer, path: Path) -> VideoStream:
 
 def _pixel_seconds(container: InputContainer, stream: VideoStream) -> float:
     context: VideoCodecContext | None = stream.codec_context  # none where the codec is not known
-    return context.width * context.height * (stream_duration_s(container, stream) or 0.0) if context else 0.0
+    seconds = _tagged_duration_s(stream) or stream_duration_s(container, stream) or 0.0
+    return context.width * context.height * seconds if context else 0.0
+
+
+def _tagged_duration_s(stream: VideoStream) -> float | None:
+    """What Matroska says of one stream, whose header knows the whole file's length only."""
+    found = re.fullmatch(r"(\d+):(\d\d):(\d\d(?:\.\d+)?)", stream.metadata.get("DURATION", ""))
+    return None if found is None else 3600 * int(found[1]) + 60 * int(found[2]) + float(found[3])
 
 
 class _Decoder:

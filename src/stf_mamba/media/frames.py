@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from stf_mamba.core.errors import VideoError
-from stf_mamba.media.colour import RgbConverter
+from stf_mamba.media.colour import RgbConverter, conversion_notes
 from stf_mamba.media.decoding import Damage, TimedPicture, timed_pictures
 from stf_mamba.media.times import TIME_TOLERANCE_S
 
@@ -49,6 +49,7 @@ class FrameStream:
 
     Attributes:
         times_s: presentation times of all frames decoded so far, selected or not.
+        notes: what a reader of a verdict should know of how the selected frames were converted, each sentence once.
     """
 
     def __init__(
@@ -59,6 +60,7 @@ class FrameStream:
         stop_s: float | None = None,
     ) -> None:
         self.times_s: list[float] = []
+        self.notes: tuple[str, ...] = ()
         self._path = Path(path)
         self._select = select
         self._stop_s = math.inf if stop_s is None else stop_s + TIME_TOLERANCE_S
@@ -76,6 +78,7 @@ class FrameStream:
 
     def __iter__(self) -> Iterator[Frame]:
         self.times_s.clear()
+        self.notes = ()
         convert = RgbConverter()
         with closing(timed_pictures(self._path, self._damage)) as pictures:
             for shown in pictures:
@@ -83,6 +86,7 @@ class FrameStream:
                     break
                 self.times_s.append(shown.time_s)
                 if self._select(shown.time_s):
+                    self.notes = tuple(dict.fromkeys((*self.notes, *conversion_notes(shown.picture, shown.matrix))))
                     yield Frame(shown.time_s, _to_rgb(convert, shown, self._path))
 
 

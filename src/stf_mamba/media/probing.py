@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from stf_mamba.core.files import sha256_of
 from stf_mamba.core.records import JsonRecord
-from stf_mamba.media.colour import WIDE_GAMUTS, display_matrix, has_alpha, has_display_matrix, is_hdr
+from stf_mamba.media.colour import conversion_notes, display_matrix, has_display_matrix, is_hdr
 from stf_mamba.media.decoding import (
     DEFAULT_FPS,
     PacketScan,
@@ -94,7 +94,7 @@ def probe(path: str | os.PathLike[str], sha256: str | None = None) -> VideoInfo:
             duration_s=_duration_s(scan, fps),
             is_hdr=is_hdr(picture),
             notes=(
-                *_picture_notes(picture, stream),
+                *conversion_notes(picture, matrix),
                 *_file_notes(file, container, stream, picture),
                 *_time_notes(container, stream, scan, fps),
             ),
@@ -126,26 +126,9 @@ def _rotation_deg(matrix: tuple[int, int, int, int]) -> int:
     return 90 if b < 0 else 270
 
 
-def _picture_notes(picture: av.VideoFrame, stream: VideoStream) -> Iterator[str]:
-    bits = max(component.bits for component in picture.format.components)
-    if bits > 8:
-        yield f"Its {bits}-bit samples were converted to 8 bits."
-    if is_hdr(picture):
-        yield "High dynamic range: its pictures were tone-mapped to BT.709 (ITU-R BT.2446-1, method A)."
-    elif picture.color_primaries in WIDE_GAMUTS:
-        yield "Wide-gamut colours were taken as BT.709."
-    if has_alpha(picture):
-        yield "Its pictures can be transparent; transparent areas are shown black."
-    if picture.interlaced_frame:
-        yield "Interlaced: each picture holds two moments, which were not separated."
-    a, b, c, d = display_matrix(picture)
-    if a * d - b * c < 0:
-        yield "The container asks for a mirrored picture; it was mirrored."
+def _file_notes(file: Path, container: InputContainer, stream: VideoStream, picture: av.VideoFrame) -> Iterator[str]:
     if stream.sample_aspect_ratio not in (None, 0, 1):
         yield f"Its pixels are not square ({stream.sample_aspect_ratio}); pictures were analysed without stretching."
-
-
-def _file_notes(file: Path, container: InputContainer, stream: VideoStream, picture: av.VideoFrame) -> Iterator[str]:
     for other in moving_streams(container):
         if other is not stream:
             context = other.codec_context

@@ -19,7 +19,7 @@ from stf_mamba.core.records import JsonRecord
 from stf_mamba.evaluation.statistics.intervals import ALPHA, CONFIDENCE
 from stf_mamba.evaluation.statistics.significance import holm, signed_rank_test
 from stf_mamba.signals import SIGNALS
-from stf_mamba.signals.comparison import SignalStatistics, differences_by_real, signal_statistics
+from stf_mamba.signals.comparison import differences_by_real
 from stf_mamba.signals.measuring import (
     Results,
     clip_landmarks,
@@ -131,15 +131,6 @@ def compression_series(
     save()
     write_json(root / "levels.json", files)
     return {level: SignalTable(tuple(rows[level]), stamps[level]) for level in files}
-
-
-def statistics_by_level(levels: dict[str, SignalTable]) -> dict[str, tuple[SignalStatistics, ...]]:
-    """``signal_statistics`` of each level.
-
-    Raises:
-        ValueError: as ``signal_statistics``.
-    """
-    return {level: signal_statistics(table) for level, table in levels.items()}
 
 
 def compression_findings(levels: dict[str, SignalTable], alpha: float = ALPHA) -> tuple[CompressionFinding, ...]:

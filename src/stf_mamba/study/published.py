@@ -95,13 +95,6 @@ REPORTED_ROWS: dict[str, ReportedRow] = {
 REPORTED_PHASE_1_BEST, REPORTED_PHASE_2_FIRST = 0.576, 0.611
 REPORTED_PHASES_SOURCE = "ablation report, section 5.4"
 
-# Gains that the report expects, not measured, of V8.0's components, in Celeb-DF AUC.
-REPORTED_EXPECTED_GAINS: dict[str, tuple[float, float]] = {
-    "Hydra-Mamba temporal consistency": (0.10, 0.15),
-    "variance-based identity head": (0.05, 0.10),
-    "longer training and larger training set": (0.02, 0.05),
-}
-
 _SIGNALS_3 = "ablation report, section 3.3"
 
 REPORTED_SIGNALS: dict[str, ReportedSignal] = {

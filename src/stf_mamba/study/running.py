@@ -168,7 +168,7 @@ def _is_finished(place: Path, plan: StudyPlan, row: StudyRow) -> bool:
         return False
     result = load_record(RowResult, place / "row.json", RunError, "remove it and repeat the command")
     if replace(result.recipe, seed=plan.seeds[0]) != plan.recipe_of(row):
-        raise RunError(f"{place} was run with another recipe; choose another --out, or remove that folder")
+        raise holds_another(place, "a row", ["recipe"])
     return result.seeds == plan.seeds
 
 

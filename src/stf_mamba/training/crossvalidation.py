@@ -30,6 +30,7 @@ from stf_mamba.core.checks import require_between, require_one_of, require_seeds
 from stf_mamba.core.environment import choose_device
 from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few, holds_another
 from stf_mamba.core.files import sha256_of, write_errors_as
+from stf_mamba.core.locks import sole_use
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import REAL, JsonRecord, differing_fields, load_record
 from stf_mamba.evaluation.evaluate import predict
@@ -161,7 +162,7 @@ def cross_validate(
         ValueError: the options ask for the best epoch of a recipe that keeps the last one.
         DatasetError: a fold or its inner validation would lack real or fake videos, or the control holds fakes.
         LeakError: two parts share a file, or the control shows people of the data set.
-        RunError: ``out`` holds something else.
+        RunError: ``out`` holds something else, or another process works there.
         WeightsError, UsageError: as ``train``.
         KeyboardInterrupt: after the running training saved its state.
     """
@@ -172,14 +173,21 @@ def cross_validate(
     if control is not None:
         _require_strangers(control, manifest)
     job = _Job(recipe, store, manifest, Path(out), options, training, control, watcher or Watcher())
-    _open(job)
+    with sole_use(out, RunError, KEPT):
+        _open(job)
+        return _result(job, plan, on_fold)
+
+
+def _result(job: _Job, plan: Sequence[PlannedFold], on_fold: Reporter) -> CrossValidation:
+    """The figures of all folds, saved, after what is missing of the folds was made."""
     done = []
     for planned in plan:
         done.append(_predictions_of(job, planned))
         on_fold(done[-1])
-    missing = [entry.record.video_id for entry in labelled(manifest) if not entry.clips]
-    rule, grouping, select = options.threshold, options.grouping, job.select
-    result = summarise(recipe.name, manifest.name, select, done, rule, grouping, missing, options.resamples)
+    missing = [entry.record.video_id for entry in labelled(job.manifest) if not entry.clips]
+    options, names = job.options, (job.recipe.name, job.manifest.name)
+    rule, grouping = options.threshold, options.grouping
+    result = summarise(*names, job.select, done, rule, grouping, missing, options.resamples)
     result.save(job.out)
     return result
 

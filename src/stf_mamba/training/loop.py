@@ -14,7 +14,7 @@ from dataclasses import asdict, replace
 from itertools import islice
 
 from stf_mamba.core import distributed
-from stf_mamba.core.errors import RunError
+from stf_mamba.core.errors import ModelError, RunError
 from stf_mamba.core.seeds import derive_seed
 from stf_mamba.evaluation.calibration import Calibration, cross_fitted_auc, fit_calibration
 from stf_mamba.evaluation.predictions import Predictions
@@ -216,7 +216,7 @@ class TrainingLoop:
             return validate(
                 parts.model, parts.store, parts.validation, frames, parts.device, stop_if_asked, parts.tokens_of
             )
-        except ValueError as error:  # the mixers refuse values that are not finite
+        except ModelError as error:
             raise self._diverged(str(error)) from error
 
     def _finish(self) -> Run:

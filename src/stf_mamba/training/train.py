@@ -7,7 +7,8 @@ trains a model for each fold, and each of these trainings keeps its last epoch.
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack, contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -15,6 +16,8 @@ from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.environment import choose_device
+from stf_mamba.core.errors import RunError
+from stf_mamba.core.locks import sole_use
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.runs import Run
@@ -24,7 +27,7 @@ from stf_mamba.training.loop import run_training
 from stf_mamba.training.out_of_fold import out_of_fold_scores
 from stf_mamba.training.parts import TrainingJob, TrainingOptions
 from stf_mamba.training.requirements import checked_split, require_frames, require_weights
-from stf_mamba.training.run_folder import has_state
+from stf_mamba.training.run_folder import KEPT, has_state
 from stf_mamba.training.watcher import Watcher
 
 
@@ -55,7 +58,7 @@ def train(
         DatasetError, LeakError: too little to train on, or a split that shares people between its parts.
         RecipeError: the recipe names something that does not exist or does not fit together.
         WeightsError: no encoder weights where some are meant, or weights that do not fit.
-        RunError: ``out`` holds another run, or the loss is no longer finite.
+        RunError: ``out`` holds another run, another process works there, or the loss is no longer finite.
         UsageError: a cache that the recipe's endless views cannot fill, or that the disk has no room for.
         KeyboardInterrupt: after the state was saved; the same call continues at the next step.
     """
@@ -66,7 +69,27 @@ def train(
         split = checked_split(split, recipe, manifest, watcher.on_message)
         folds = folds_of_training(manifest, split.train, recipe) if recipe.data.validation == "folds" else []
         options = replace(options, cache=options.cache or default_cache(recipe, Path(out)))
-        return _trained(TrainingJob(recipe, store, manifest, options, device, watcher), Path(out), split, folds)
+        job = TrainingJob(recipe, store, manifest, options, device, watcher)
+        with _sole_use_of_all(Path(out)):
+            return _trained(job, Path(out), split, folds)
+
+
+@contextmanager
+def _sole_use_of_all(out: Path) -> Iterator[None]:
+    """``sole_use`` by all processes of a group: the main one holds the folder; where it cannot, all of them end."""
+    with ExitStack() as held:
+        refusal: RunError | None = None
+        if distributed.is_main():
+            try:
+                held.enter_context(sole_use(out, RunError, KEPT))
+            except RunError as error:
+                refusal = error
+        refused = distributed.gather({str(distributed.rank()): refusal is not None})
+        if refusal is not None:
+            raise refusal
+        if any(refused.values()):
+            raise SystemExit(RunError.exit_code)  # the main process says why
+        yield
 
 
 def _trained(job: TrainingJob, out: Path, split: Split, folds: Sequence[Split]) -> Run:

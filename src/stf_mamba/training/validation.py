@@ -51,7 +51,7 @@ def validate(
         tokens_of: gives the tokens of the frozen blocks for a stored clip, where they are cached.
 
     Raises:
-        ValueError: the model gives values that are not finite.
+        ModelError: the model gives values that are not finite.
     """
     mine: dict[str, float] = {}
 

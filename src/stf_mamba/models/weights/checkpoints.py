@@ -34,7 +34,7 @@ NOT_IN_AN_ENCODER = re.compile(r"((dino_|ibot_)?head|_?fc|classifier|fc_norm)\..
 # What a training of a student keeps beside its teacher.
 BESIDE_A_TEACHER = re.compile(r"student\..*|\w+_loss\..*")
 
-UNREADABLE = (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, KeyError)
+UNREADABLE = (OSError, SafetensorError, RuntimeError, pickle.UnpicklingError, EOFError, ValueError, LookupError)
 
 _TERMINAL_CODE = re.compile(r"\x1b\[[0-9;]*m")
 _REFUSED_CLASS = re.compile(r"GLOBAL ([\w.]+)")
@@ -47,7 +47,8 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
     cannot run code; what it keeps the state under (``WRAPPERS``) is taken off.
 
     Raises:
-        WeightsError: no such file, a class of Python in it, or nothing in it that is a state dictionary.
+        WeightsError: no such file, a class of Python in it, nothing in it that is a state dictionary, or a
+            value that is not finite.
     """
     file = Path(path)
     if not file.is_file():
@@ -64,7 +65,17 @@ def read_state_dict(path: str | os.PathLike[str]) -> StateDict:
         content = inner
     if not isinstance(content, dict) or not content or not all(isinstance(v, Tensor) for v in content.values()):
         raise WeightsError(f"{file} holds no state dictionary (names → tensors); export the model's state_dict()")
+    _require_finite(content, file)
     return content
+
+
+def _require_finite(state: StateDict, file: Path) -> None:
+    for name, tensor in state.items():
+        if tensor.is_floating_point() and not bool((finite := tensor.float().isfinite()).all()):
+            raise WeightsError(
+                f"{file}: {int((~finite).sum())} of {finite.numel()} values of {name} are not finite; "
+                "whatever it is loaded into would give no number: train or export it again, or take another file"
+            )
 
 
 def read_torch(path: Path) -> Any:

@@ -6,13 +6,15 @@ import os
 import re
 from pathlib import Path
 
+import torch
 from safetensors.torch import save
 from torch import nn
 
 from stf_mamba.core.errors import WeightsError
 from stf_mamba.core.files import write_bytes_atomically
+from stf_mamba.core.recipe import EncoderRecipe
 from stf_mamba.models.encoders.frame_encoder import FrameEncoder
-from stf_mamba.models.encoders.registry import ENCODERS
+from stf_mamba.models.encoders.registry import ENCODERS, build_encoder
 from stf_mamba.models.encoders.timm_import import import_timm
 from stf_mamba.models.encoders.vit import VIT_ENCODERS, VitEncoder
 from stf_mamba.models.weights.checkpoints import NOT_IN_AN_ENCODER, read_bare_state, read_state_dict, unchunked
@@ -41,7 +43,31 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
     Raises:
         WeightsError: unreadable, or made for another architecture; the message lists what does not fit.
     """
-    state = to_timm_layout(read_bare_state(path))
+    encoder.network.load_state_dict(_fitted(read_bare_state(path), encoder, path), strict=True)
+
+
+def encoders_fitting(path: str | os.PathLike[str]) -> list[str]:
+    """Names of the encoders, whole, that ``load_encoder_weights`` would load the file into. Nothing is loaded.
+
+    Raises:
+        WeightsError: unreadable.
+    """
+    bare = read_bare_state(path)
+    fitting = []
+    for name in ENCODERS:
+        with torch.device("meta"):  # shapes alone
+            encoder = build_encoder(EncoderRecipe(name, trainable_blocks=0))
+        try:
+            _fitted(bare, encoder, path)
+        except WeightsError:
+            continue
+        fitting.append(name)
+    return fitting
+
+
+def _fitted(bare: StateDict, encoder: FrameEncoder, path: str | os.PathLike[str]) -> StateDict:
+    """The tensors of a file as the encoder's network names and shapes them."""
+    state = to_timm_layout(bare)
     network = encoder.network
     target = network.state_dict()
     if is_efficientnet_pytorch(state) and hasattr(network, "conv_stem"):
@@ -59,7 +85,7 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
             f"{path} does not fit the encoder {encoder.name!r} ({ENCODERS[encoder.name].description}): "
             f"{'; '.join(problems)}. {_what_it_looks_like(state)}"
         )
-    network.load_state_dict(state, strict=True)
+    return state
 
 
 def load_model_weights(model: nn.Module, path: str | os.PathLike[str]) -> None:

@@ -62,7 +62,6 @@ def fill(
     entries: Sequence[CacheEntry],
     load: Callable[[CacheEntry], Tensor],
     frames_at_once: int = 8,
-    limit_bytes: int | None = None,
     share: Callable[[list[CacheEntry]], list[CacheEntry]] = lambda entries: entries,
     on_message: Callable[[str], None] = lambda message: None,
     on_progress: Callable[[int, int], None] = lambda done, missing: None,
@@ -76,7 +75,6 @@ def fill(
         model: the detector whose encoder's tokens are stored, on its device.
         load: frames (T, 3, H, W) uint8 RGB of an entry, augmented as its view says.
         frames_at_once: frames that pass the encoder together.
-        limit_bytes: refuse to write more than this.
         share: this process's part of what is missing; the estimate is of all processes together.
         on_message: gets the estimate and the precision report.
         on_progress: gets the number of entries just done and the number that was missing.
@@ -84,7 +82,7 @@ def fill(
 
     Raises:
         ValueError: the encoder is not the one of the cache's settings, or frames of another length.
-        UsageError: more than ``limit_bytes``, or more than the disk has free.
+        UsageError: more than the disk has free.
         ClipStoreError: a clip cannot be read or an entry cannot be written; what was finished stays.
     """
     if frozen_sha256(model.encoder) != cache.settings.frozen_sha256:
@@ -92,7 +90,7 @@ def fill(
     missing = [entry for entry in entries if not cache.has(entry)]
     estimate = _estimate(cache, model.encoder, entries, missing, load)
     on_message(estimate.words)
-    _require_room(estimate, cache, limit_bytes)
+    _require_room(estimate, cache)
     _tell_precision(cache, model, entries, load, frames_at_once, on_message)
     mine = share(missing)
     for done, entry in enumerate(mine, start=1):
@@ -125,14 +123,9 @@ def _estimate(
     return SizeEstimate(len(entries), len(missing), entry_bytes, shutil.disk_usage(cache.folder).free)
 
 
-def _require_room(estimate: SizeEstimate, cache: PrefixCache, limit_bytes: int | None) -> None:
+def _require_room(estimate: SizeEstimate, cache: PrefixCache) -> None:
     needed = estimate.bytes_to_write
     smaller = 'lower data.views, store as "float16" (half the size), or train without a cache'
-    if limit_bytes is not None and needed > limit_bytes:
-        raise UsageError(
-            f"the cache {cache.folder} needs {_size(needed)} more, over the limit of "
-            f"{_size(limit_bytes)}; raise the limit, {smaller}"
-        )
     if needed and needed + RESERVED_BYTES > estimate.free_bytes:
         raise UsageError(
             f"the cache {cache.folder} needs {_size(needed)} more and {_size(RESERVED_BYTES)} to spare, "
