@@ -8,7 +8,7 @@ import pytest
 from safetensors.torch import load_file
 
 from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
-from stf_mamba.core.errors import DatasetError, LeakError, RunError
+from stf_mamba.core.errors import DatasetError, LeakError, RunError, WeightsError
 from stf_mamba.core.locks import sole_use
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, REAL, VideoRecord
@@ -21,6 +21,7 @@ from stf_mamba.evaluation.runs import Run
 from stf_mamba.training import crossvalidation
 from stf_mamba.training.crossvalidation import CrossValidationOptions, cross_validate
 from stf_mamba.training.fold_plan import plan_folds
+from stf_mamba.training.parts import TrainingOptions
 from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, synthetic_clip, synthetic_store, track
 
@@ -270,6 +271,14 @@ def test_two_cross_validations_of_one_folder_do_not_meet(prepared, tmp_path):
     store, manifest, _ = prepared
     with sole_use(tmp_path / "cv", RunError, "kept"), pytest.raises(RunError, match="cv is in use by process"):
         cross_validate(RECIPE, store, manifest, tmp_path / "cv", CrossValidationOptions(2))
+
+
+def test_a_missing_weights_file_is_an_error_of_weights(prepared, tmp_path):
+    store, manifest, _ = prepared
+    training = TrainingOptions(encoder_weights=tmp_path / "absent.pth")
+    with pytest.raises(WeightsError, match=r"absent\.pth: cannot be read"):
+        cross_validate(RECIPE, store, manifest, tmp_path / "cv", CrossValidationOptions(2), training)
+    assert not (tmp_path / "cv").exists()
 
 
 def test_folds_that_cannot_be_made_are_refused_before_anything_is_trained(prepared, tmp_path):

@@ -23,7 +23,7 @@ from stf_mamba.cli.options import JsonOption
 from stf_mamba.cli.signals import signals
 from stf_mamba.cli.study import report, study
 from stf_mamba.cli.training import crossvalidate, estimate, train
-from stf_mamba.cli.verbs import Verbs
+from stf_mamba.cli.verbs import Verbs, hold_to_the_end
 from stf_mamba.core.errors import UsageError, WeightsError
 
 FIRST_STEPS = """\
@@ -71,6 +71,7 @@ def options(
 
 
 def demo(
+    context: typer.Context,
     out: Annotated[
         Path,
         typer.Option("--out", help="Folder for everything that the demonstration makes.", callback=folder_to_write),
@@ -80,6 +81,7 @@ def demo(
     """Show the whole machinery on drawn videos. Makes a corpus, clips, a trained model, its evaluation, a verdict."""
     from stf_mamba.cli.demo import run_demo
 
+    hold_to_the_end(context, out, "what was finished is kept")
     run_demo(out, seed)
 
 
@@ -120,7 +122,7 @@ def weights(
             f"{file} fits none of {', '.join(ENCODERS)}; add --encoder NAME with the one that you mean, to see what "
             "does not fit"
         )
-    typer.echo(f"{file} fits {', '.join(fitting)}; sha256 {sha256_of(file)}")
+    typer.echo(f"{file} fits {', '.join(fitting)}; sha256 {sha256_of(file, WeightsError)}")
 
 
 def doctor(as_json: JsonOption = False) -> None:

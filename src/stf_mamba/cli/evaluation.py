@@ -19,7 +19,7 @@ from stf_mamba.cli.options import (
 )
 from stf_mamba.cli.progress import progress_bar, stderr
 from stf_mamba.cli.verbs import plain
-from stf_mamba.core.errors import UsageError
+from stf_mamba.core.errors import UsageError, WeightsError
 
 if TYPE_CHECKING:
     from stf_mamba.clips.records import ClipSettings
@@ -145,7 +145,7 @@ def _published_stamp(checkpoint: Path, dataset: str, videos: int, settings: Clip
         "frames": f"{settings.frames} of {settings.frames}, {settings.sampling}",
         **clip_stamp(settings),
         "trained_on": "as published, not checked against these videos",
-        "weights_sha256": sha256_of(checkpoint),
+        "weights_sha256": sha256_of(checkpoint, WeightsError),
         "recipe": "published SBI checkpoint",
         "versions": ", ".join(f"{name} {number}" for name, number in versions().items()),
     }

@@ -201,14 +201,17 @@ def names_for(file_name: str, sha256: str | None) -> Iterator[str]:
     yield from (f"{marked}-{number}" for number in count(2))
 
 
-def sha256_of(path: str | os.PathLike[str]) -> str:
+def sha256_of(path: str | os.PathLike[str], failure: type[StfError] = VideoError) -> str:
     """The file's SHA-256 in hexadecimal, read in pieces.
 
+    Args:
+        failure: the kind of error for what the file is.
+
     Raises:
-        VideoError: the file is missing or cannot be read.
+        StfError: ``failure``: the file is missing or cannot be read.
     """
     try:
         with Path(path).open("rb") as file:
             return hashlib.file_digest(file, "sha256").hexdigest()
     except OSError as error:
-        raise VideoError(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error
+        raise failure(f"{path}: cannot be read ({error.strerror}). Check the path and its permissions.") from error

@@ -131,7 +131,7 @@ class Run:
             RunError: no epoch has been completed yet.
         """
         self._require_weights()
-        return sha256_of(self.weights_path)
+        return sha256_of(self.weights_path, RunError)
 
     def _require_weights(self) -> None:
         if self.weights_path.is_file():

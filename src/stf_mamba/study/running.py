@@ -319,7 +319,7 @@ def _training(plan: StudyPlan, recipe: Recipe) -> TrainingOptions:
 
 def _initial_weights(plan: StudyPlan, encoder: str) -> str:
     path = plan.weights.get(encoder)
-    return "random values" if path is None else f"{path.name}, sha256 {sha256_of(path)[:16]}"
+    return "random values" if path is None else f"{path.name}, sha256 {sha256_of(path, WeightsError)[:16]}"
 
 
 def prepare_folder(plan: StudyPlan) -> None:
@@ -345,7 +345,7 @@ def prepare_folder(plan: StudyPlan) -> None:
         videos_sha256=hashlib.sha256(json.dumps(labelled).encode()).hexdigest(),
         clip_settings=plan.store.settings.key,
         stand_ins={**plan.budget.stand_ins, **plan.stand_ins},
-        encoder_weights_sha256={name: sha256_of(path) for name, path in plan.weights.items()},
+        encoder_weights_sha256={name: sha256_of(path, WeightsError) for name, path in plan.weights.items()},
         environment={"machine": f"{platform.machine()}, {os.cpu_count()} cores", **versions()},
         started=datetime.now(UTC).isoformat(timespec="seconds"),
     )

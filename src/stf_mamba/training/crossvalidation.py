@@ -28,7 +28,7 @@ from stf_mamba.clips.records import Manifest, ManifestEntry
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.checks import require_between, require_one_of, require_seeds
 from stf_mamba.core.environment import choose_device
-from stf_mamba.core.errors import DatasetError, LeakError, RunError, first_few, holds_another
+from stf_mamba.core.errors import DatasetError, LeakError, RunError, WeightsError, first_few, holds_another
 from stf_mamba.core.files import sha256_of, write_errors_as
 from stf_mamba.core.locks import sole_use
 from stf_mamba.core.recipe import Recipe
@@ -299,7 +299,7 @@ def _origin(job: _Job, run: Run, planned: PlannedFold) -> dict[str, str]:
         return {**stamp, "epoch": str(best + 1), "selected_on": "inner validation part of the training folds"}
     stamp |= {"epoch": str(run.recipe.epochs), "selected_on": NOTHING_SELECTED}
     if _keeps_another_epoch(job):
-        stamp["weights_sha256"] = sha256_of(job.out / planned.folder / LAST_WEIGHTS)
+        stamp["weights_sha256"] = sha256_of(job.out / planned.folder / LAST_WEIGHTS, RunError)
     return stamp
 
 
@@ -319,7 +319,7 @@ def _open(job: _Job) -> None:
         grouping=job.options.grouping,
         folds=job.options.folds,
         select=job.select,
-        encoder_weights_sha256=None if weights is None else sha256_of(weights),
+        encoder_weights_sha256=None if weights is None else sha256_of(weights, WeightsError),
         token_storage=job.training.token_storage,
     )
     path = job.out / "settings.json"

@@ -16,7 +16,7 @@ from stf_mamba.clips.records import Manifest
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core import distributed
 from stf_mamba.core.environment import versions
-from stf_mamba.core.errors import RunError, holds_another
+from stf_mamba.core.errors import RunError, WeightsError, holds_another
 from stf_mamba.core.files import (
     read_json,
     remove_leftovers,
@@ -205,7 +205,7 @@ def _environment(beginning: Beginning, device: torch.device, parameters: tuple[i
         "clip_settings": beginning.store.settings.key,
         "split_sha256": split.sha256,
         "encoder_weights": None if weights is None else Path(weights).name,
-        "encoder_weights_sha256": None if weights is None else sha256_of(weights),
+        "encoder_weights_sha256": None if weights is None else sha256_of(weights, WeightsError),
         "parameters": parameters[0],
         "trainable_parameters": parameters[1],
         "device": torch.cuda.get_device_name(device) if device.type == "cuda" else device.type,
@@ -224,7 +224,7 @@ def _write_environment(run: Run) -> None:
 
 def _require_same(run: Run, beginning: Beginning) -> None:
     started_from, weights = run.environment.get("encoder_weights_sha256"), beginning.encoder_weights
-    given = None if weights is None else sha256_of(weights)
+    given = None if weights is None else sha256_of(weights, WeightsError)
     if weights is None and (has_state(run.folder) or is_complete(run.folder)):
         given = started_from  # the weights are in the state; only a training that starts reads the file
     differences = [
