@@ -26,7 +26,7 @@ A_FILE = "{file} is a file"
 NO_DATASET = "which is not prepared in {clips}; it holds faces"
 NO_DEVICE = "--device is 'tpu', expected auto, cpu, cuda"
 NO_WEIGHTS = "no weights at {absent}"
-NO_RECIPE = "no recipe at {absent}"
+NO_RECIPE = "{absent} is missing; give the path of a .toml file"
 
 CASES = [
     ("demo --out {file}", A_FILE),
@@ -45,6 +45,8 @@ CASES = [
     ("detect {file} --untrained --weights {absent}", NO_WEIGHTS),
     ("detect {folder} --model {run}", "{folder}: no video in it"),
     ("prepare --dataset folder --root {absent} --out new", "does not exist"),
+    ("prepare --dataset csv --root {folder} --out new", "{folder} is a folder; --dataset csv expects a CSV file"),
+    ("prepare --dataset ffpp --root {file} --out new", "{file} is a file; --dataset ffpp expects the data set's top"),
     ("prepare --dataset dfdc --root {folder} --out new", "'dfdc' is not one of"),
     ("prepare --dataset ffpp --root {folder} --out new --compression c99", "'c99' is not one of"),
     ("prepare --dataset celebdf --root {folder} --out new --part some", "'some' is not one of"),

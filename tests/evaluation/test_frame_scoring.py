@@ -7,6 +7,7 @@ import pytest
 import torch
 
 from fabricated_study import drawn_predictions
+from stf_mamba.core.errors import ModelError
 from stf_mamba.core.recipe import EncoderRecipe, HeadRecipe, Recipe, TemporalRecipe
 from stf_mamba.evaluation.frame_scoring import predict_frames
 from stf_mamba.evaluation.metrics import auc, mean_auc
@@ -21,6 +22,15 @@ RECIPE = Recipe(
     temporal=TemporalRecipe("none", 0, 32),
     head=HeadRecipe(kind="frame_mean"),
 )
+
+
+def test_a_model_that_gives_no_number_gives_no_frame_a_score(tmp_path):
+    store, manifest = synthetic_store(tmp_path, people=1)
+    broken = build_detector(RECIPE).eval()
+    for parameter in broken.head.parameters():
+        torch.nn.init.constant_(parameter, float("nan"))
+    with pytest.raises(ModelError, match=r"the model gives no number: the frames' logits holds .* not finite"):
+        predict_frames(broken, store, manifest.entries, FRAMES, CPU, {})
 
 
 def test_the_mean_of_a_clips_frame_logits_is_the_clips_logit(tmp_path):

@@ -9,14 +9,17 @@ import torch
 
 from stf_mamba.clips.records import Manifest, ManifestEntry, StoredVideo
 from stf_mamba.clips.store import ClipStore
-from stf_mamba.core.errors import UsageError
+from stf_mamba.core.errors import ModelError, RunError, UsageError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.core.records import FAKE, Outcome, VideoRecord
+from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.evaluate import evaluate, predict
 from stf_mamba.evaluation.protocol import natural_part
+from stf_mamba.evaluation.runs import Run
 from stf_mamba.evaluation.scoring import score_stored_video, thin, video_score
 from stf_mamba.models.clip_detector import build_detector
 from stf_mamba.training.train import train
+from stf_mamba.training.watcher import Watcher
 from synthetic import FRAMES, SETTINGS, synthetic_clip, synthetic_store, track
 
 RECIPE = Recipe(
@@ -58,6 +61,39 @@ def test_mean_over_clips_and_maximum_over_tracks(model, tmp_path):
     assert tracks[0].logit == max(t.logit for t in tracks) == video_score(tracks)
     assert tracks[0].faces == track().faces
     assert video_score(()) is None
+
+
+@pytest.mark.parametrize("parameter", ["head.bias", "projection.0.weight"])
+def test_a_model_that_gives_no_number_gives_no_score(tmp_path, parameter):
+    """The head's own logit, or what enters the mixers, which refuse it themselves."""
+    store, manifest = synthetic_store(tmp_path, people=1)
+    broken = build_detector(RECIPE).eval()
+    values = dict(broken.named_parameters())[parameter]
+    torch.nn.init.constant_(values, float("nan"))
+    with pytest.raises(ModelError, match=r"the model gives no number: .*(finite|holds NaN)"):
+        predict(broken, store, manifest.entries, FRAMES, CPU, None, {})
+
+
+def test_a_run_without_a_finished_epoch_says_how_it_goes_on(tmp_path):
+    store, manifest = synthetic_store(tmp_path / "clips", people=6)
+    folder = tmp_path / "run"
+
+    def stop(report):
+        raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        train(RECIPE, store, manifest, folder, watcher=Watcher(on_step=stop))
+    run = Run.load(folder)
+    recipe, split = folder / "recipe.toml", folder / "split.json"
+    words = f"not finished: no epoch .* continue it with: stf train {recipe} --split {split} --out {folder} --clips"
+    for use in (lambda: evaluate(run, store, manifest, "validation"), lambda: run.model(CPU)):
+        with pytest.raises(RunError, match=words):
+            use()
+    finished = train(Recipe.load(recipe), store, manifest, folder, split=Split.load(split))
+    assert finished.is_complete
+    finished.weights_path.unlink()
+    with pytest.raises(RunError, match=r"weights\.safetensors is missing, and the training .* was finished"):
+        evaluate(finished, store, manifest, "validation")
 
 
 def test_a_video_without_clips_is_counted_and_never_scored(model, tmp_path):

@@ -60,7 +60,9 @@ def test_another_recipe_or_other_data_never_mix(plan):
     [
         (["--only", "v9"], "no row 'v9'"),
         (["--budget", "small"], "needs prepared clips"),
-        (["--list", "--budget", "miniature", "--stand-in", "dinov2_vitb14=vit"], "is no encoder"),
+        (["--budget", "miniature", "--stand-in", "dinov2_vitb14=vit"], "--stand-in: 'vit' is no encoder"),
+        (["--budget", "miniature", "--stand-in", "vit=vit_tiny16"], "--stand-in: 'vit' is no encoder"),
+        (["--budget", "miniature", "--weights", "vit=package:w"], "--weights: 'vit' is no encoder"),
     ],
 )
 def test_wrong_arguments_are_wrong_usage(tmp_path, arguments, message):

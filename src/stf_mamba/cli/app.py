@@ -39,7 +39,10 @@ app = typer.Typer(
     name="stf",
     cls=Verbs,
     help="STF-Mamba: a deepfake video detector that shows its evidence.",
-    epilog="A verdict on your own videos takes a trained model: stf prepare, stf train, then stf detect.",
+    epilog="""A verdict on your own videos takes a trained model: stf prepare, stf train, then stf detect.
+
+    Exit codes: 0 done, 1 failed, 2 wrong usage, 3 some input could not be analysed, 10 an outcome of --fail-on, 130
+    stopped.""",
     invoke_without_command=True,
     context_settings={"help_option_names": ["-h", "--help"]},
     pretty_exceptions_enable=False,
@@ -76,7 +79,7 @@ def demo(
         Path,
         typer.Option("--out", help="Folder for everything that the demonstration makes.", callback=folder_to_write),
     ] = Path("demo"),
-    seed: Annotated[int, typer.Option("--seed", help="Root of every draw.")] = 42,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random draw.")] = 42,
 ) -> None:
     """Show the whole machinery on drawn videos. Makes a corpus, clips, a trained model, its evaluation, a verdict."""
     from stf_mamba.cli.demo import run_demo

@@ -49,7 +49,9 @@ SplitKind: TypeAlias = Literal["identity", "official", "report", "report-correct
 
 
 def prepare(
-    dataset: Annotated[DatasetKind, typer.Option("--dataset", help="Its layout; csv is a list of files.")],
+    dataset: Annotated[
+        DatasetKind, typer.Option("--dataset", help="Its layout; folder holds real/ and fake/, csv lists files.")
+    ],
     root: Annotated[Path, typer.Option("--root", help="The data set's top folder; for csv the file.", exists=True)],
     out: Annotated[
         Path,
@@ -59,7 +61,9 @@ def prepare(
     part: Annotated[
         CelebDFPart | None, typer.Option("--part", help="Celeb-DF only: its official test list (without it) or all.")
     ] = None,
-    name: Annotated[str | None, typer.Option("--name", help="Name of the prepared data set.")] = None,
+    name: Annotated[
+        str | None, typer.Option("--name", help="Name of the prepared data set; by its layout without it.")
+    ] = None,
     like: Annotated[
         Path | None, typer.Option("--like", help="A run whose clip settings are to be used.", callback=trained_run)
     ] = None,
@@ -81,6 +85,9 @@ def prepare(
     from stf_mamba.datasets import load_dataset
     from stf_mamba.datasets.drawn import require_name_of
 
+    if root.is_dir() == (dataset == "csv"):
+        expected, seen = ("a CSV file", "a folder") if dataset == "csv" else ("the data set's top folder", "a file")
+        raise UsageError(f"--root {root} is {seen}; --dataset {dataset} expects {expected}")
     records = load_dataset(dataset, root, compression, part=part)
     if name is not None:
         require_name_of(records, name)
@@ -116,8 +123,10 @@ def prepare(
 def pseudofakes(
     clips: ClipsOption,
     out: Annotated[Path, typer.Option("--out", help="Folder for the pictures and videos.", callback=folder_to_write)],
-    count: Annotated[int, typer.Option("--count", help="From so many real videos.", min=1)] = 8,
-    recipe: Annotated[Path | None, typer.Option("--recipe", help="Whose amplitudes; the defaults without it.")] = None,
+    count: Annotated[int, typer.Option("--count", help="Of so many real videos.", min=1)] = 8,
+    recipe: Annotated[
+        Path | None, typer.Option("--recipe", help="Recipe whose pseudo-fakes are shown; the defaults without it.")
+    ] = None,
     dataset: DatasetNameOption = None,
     settings: SettingsOption = None,
 ) -> None:
@@ -171,7 +180,7 @@ def split(
     scale: Annotated[
         float, typer.Option("--scale", help="report: fraction of its numbers to draw.", callback=positive_share)
     ] = 1.0,
-    seed: Annotated[int, typer.Option("--seed", help="Root of every draw.")] = 42,
+    seed: Annotated[int, typer.Option("--seed", help="Seed of every random draw.")] = 42,
     settings: SettingsOption = None,
 ) -> None:
     """Write a split of prepared data. The rule is identity, official (FF++'s), report or report-corrected."""

@@ -49,7 +49,10 @@ def detect(
     device: DeviceOption = "auto",
     again: Annotated[bool, typer.Option("--again", help="Make verdicts that are finished in --out anew.")] = False,
 ) -> None:
-    """Give a verdict on each video. As JSON, and as a page that shows what it rests on."""
+    """Give a verdict on each video. As JSON, and as a page that shows what it rests on.
+
+    Run it again to continue after a stop. Exits with 3 if a video cannot be analysed.
+    """
     from stf_mamba.cli.files_progress import FilesProgress
     from stf_mamba.detection.verdict_folder import VerdictFolder
 

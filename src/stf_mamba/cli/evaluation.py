@@ -44,7 +44,7 @@ def evaluate(
     ] = "auto",
     out: Annotated[
         Path | None,
-        typer.Option("--out", help="The CSV; in the run's folder without it.", callback=file_to_write),
+        typer.Option("--out", help="The CSV of predictions; in the run's folder without it.", callback=file_to_write),
     ] = None,
     dataset: DatasetNameOption = None,
     settings: SettingsOption = None,

@@ -54,7 +54,8 @@ def progress_bar(what: str, total: float | None, unit: str = "", every_s: float 
             bar.update(task, note=note, total=total)
             (state,) = bar.tasks
             bar.update(task, completed=min(state.completed + amount, state.total or math.inf))
-            lines.tick(bar.line())
+            if state.completed != state.total:  # the end is told in any case
+                lines.tick(bar.line())
 
         yield advance
 

@@ -61,9 +61,9 @@ def study(
             "--clips", help="The folder that stf prepare filled; the miniature draws its own.", callback=prepared_clips
         ),
     ] = None,
-    budget: Annotated[BudgetName, typer.Option("--budget", help="How much of every row.")] = "small",
+    budget: Annotated[BudgetName, typer.Option("--budget", help="How much of every row is run.")] = "small",
     only: Annotated[str | None, typer.Option("--only", help="Rows, such as v8,v8-mixer-*; all without it.")] = None,
-    seeds: Annotated[str, typer.Option("--seeds", help="Of the trainings, such as 42,43,44.")] = "42",
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the trainings, such as 42,43,44.")] = "42",
     list_rows: Annotated[
         bool, typer.Option("--list", help="Show rows, questions, state and cost; train nothing.")
     ] = False,
@@ -78,10 +78,13 @@ def study(
     cross: Annotated[str | None, typer.Option("--cross", help="A second prepared data set, never trained on.")] = None,
     weights: Annotated[
         list[str] | None,
-        typer.Option("--weights", help="ENCODER=FILE, =package:NAME or =hf:OWNER/NAME@COMMIT; repeatable."),
+        typer.Option(
+            "--weights", help="Pretrained weights: ENCODER=FILE, =package:NAME or =hf:OWNER/NAME@COMMIT; repeatable."
+        ),
     ] = None,
     stand_in: Annotated[
-        list[str] | None, typer.Option("--stand-in", help="MEANT=RUN: an encoder in the place of one; repeatable.")
+        list[str] | None,
+        typer.Option("--stand-in", help="MEANT=OTHER: run another encoder where rows mean this one; repeatable."),
     ] = None,
     frozen: Annotated[bool, typer.Option("--frozen", help="Fine-tune no encoder, so that all is cached.")] = False,
     from_scratch: FromScratchOption = False,
@@ -102,10 +105,15 @@ def study(
     if clips is not None:
         require_dataset(clips, dataset)
         require_dataset(clips, cross, "--cross")
+    from stf_mamba.models.encoders.registry import ENCODERS
     from stf_mamba.models.weights.sources import local_weights
     from stf_mamba.study.budgets import BUDGETS
     from stf_mamba.study.running import StudyPlan, prepare_folder, run_study
 
+    for option, names in (("--weights", [*sources]), ("--stand-in", [*stand_ins, *stand_ins.values()])):
+        unknown = [name for name in names if name not in ENCODERS]
+        if unknown:
+            raise UsageError(f"{option}: {unknown[0]!r} is no encoder; name one of {', '.join(ENCODERS)}")
     size = BUDGETS[budget]
     size = replace(size, trainable_blocks=0) if frozen else size
     if list_rows and clips is None and not (out / "study.json").is_file():
@@ -255,7 +263,7 @@ def _duration(seconds: float) -> str:
 
 def report(
     runs: Annotated[
-        list[Path], typer.Argument(metavar="STUDY...", help="Folders that stf study wrote; several stand side by side.")
+        list[Path], typer.Argument(metavar="STUDY", help="Folders that stf study wrote; several stand side by side.")
     ],
     out: Annotated[
         Path | None,

@@ -94,8 +94,8 @@ def crossvalidate(
             "--out", help="Folder of the cross-validation; what is missing is made.", callback=folder_to_write
         ),
     ],
-    folds: Annotated[int, typer.Option("--folds", help="Each is held out once.", min=2)] = 5,
-    seeds: Annotated[str, typer.Option("--seeds", help="Of the trainings, such as 42,43,44.")] = "42",
+    folds: Annotated[int, typer.Option("--folds", help="How many; each is held out once.", min=2)] = 5,
+    seeds: Annotated[str, typer.Option("--seeds", help="Seeds of the trainings, such as 42,43,44.")] = "42",
     weights: EncoderWeightsOption = None,
     from_scratch: FromScratchOption = False,
     grouping: GroupingOption = "components",
@@ -104,10 +104,11 @@ def crossvalidate(
         typer.Option("--select", help="Which epoch is scored; best, or last where every video trains."),
     ] = None,
     threshold: Annotated[
-        ThresholdRule, typer.Option("--threshold", help="How it is chosen on each training's validation videos.")
+        ThresholdRule, typer.Option("--threshold", help="How the flagging threshold is chosen on validation videos.")
     ] = "specificity",
     control: Annotated[
-        str | None, typer.Option("--control", help="A prepared data set of real videos of others: false positives.")
+        str | None,
+        typer.Option("--control", help="A prepared data set of real videos of other people, for false positives."),
     ] = None,
     cache: CacheOption = None,
     cache_storage: CacheStorageOption = "float32",
@@ -185,7 +186,9 @@ def crossvalidate(
 
 def estimate(
     recipe: RecipeArgument,
-    videos: Annotated[int, typer.Option("--videos", help="Videos that train; real ones if all fakes are made.", min=1)],
+    videos: Annotated[
+        int, typer.Option("--videos", help="Videos to train on; the real ones, where all fakes are made.", min=1)
+    ],
     validation: Annotated[
         int | None, typer.Option("--validation", help="Validation videos; by the recipe's fraction without it.", min=1)
     ] = None,
@@ -194,7 +197,9 @@ def estimate(
     ] = None,
     clips_per_video: Annotated[int, typer.Option("--clips-per-video", help="Clips of each video.", min=1)] = 1,
     cache: Annotated[bool, typer.Option("--cache", help="Also with the frozen blocks' output kept on disk.")] = False,
-    processes: Annotated[int, typer.Option("--processes", help="Devices like this one that share it.", min=1)] = 1,
+    processes: Annotated[
+        int, typer.Option("--processes", help="Devices like this one that share the training.", min=1)
+    ] = 1,
     size_px: Annotated[int, typer.Option("--size", help="Side of the crops in pixels.", min=1)] = 224,
     device: DeviceOption = "auto",
     as_json: JsonOption = False,

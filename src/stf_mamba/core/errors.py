@@ -64,6 +64,12 @@ class RunError(StfError):
     """A run folder is missing something, unreadable, or does not fit what is asked of it."""
 
 
+class NoRunError(RunError):
+    """A folder that was named as a run's is none."""
+
+    exit_code = 2
+
+
 class VerdictError(StfError):
     """A file is no saved verdict, or it is damaged."""
 

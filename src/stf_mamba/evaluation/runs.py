@@ -24,7 +24,7 @@ from typing import Any, Self
 import torch
 
 from stf_mamba.clips.records import ClipSettings
-from stf_mamba.core.errors import RunError
+from stf_mamba.core.errors import NoRunError, RunError
 from stf_mamba.core.files import read_json, sha256_of
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.core.records import load_record
@@ -66,7 +66,8 @@ class Run:
         """The run of a folder.
 
         Raises:
-            RunError: no such folder, or something is missing from it.
+            NoRunError: no such folder, or something is missing from it.
+            RunError: damaged.
 
         Example:
             >>> import stf_mamba as stf
@@ -77,7 +78,7 @@ class Run:
         path = Path(folder)
         missing = [name for name in BEGUN if not (path / name).is_file()]
         if missing:
-            raise RunError(f"{path} is no training run: {', '.join(missing)} missing; make one with: stf train")
+            raise NoRunError(f"{path} is no training run: {', '.join(missing)} missing; make one with: stf train")
         next_step = "it was damaged or written by another version: train into another folder"
         settings = load_record(ClipSettings, path / CLIPS, RunError, next_step)
         environment = read_json(path / ENVIRONMENT, RunError, next_step)

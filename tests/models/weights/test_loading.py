@@ -9,7 +9,7 @@ from stf_mamba.models.encoders.cnn import CnnEncoder
 from stf_mamba.models.encoders.timm_import import import_timm
 from stf_mamba.models.encoders.vit import VitEncoder
 from stf_mamba.models.weights.checkpoints import read_state_dict
-from stf_mamba.models.weights.loading import load_encoder_weights, load_model_weights, save_state_dict
+from stf_mamba.models.weights.loading import encoders_fitting, load_encoder_weights, load_model_weights, save_state_dict
 from stf_mamba.models.weights.sources import local_weights
 
 
@@ -29,6 +29,17 @@ def same_output(first, second):
     frames = torch.randint(0, 256, (1, 3, 224, 224), dtype=torch.uint8)
     with torch.no_grad():
         torch.testing.assert_close(first(frames), second(frames), atol=1e-5, rtol=1e-5)
+
+
+@pytest.mark.parametrize("value", [float("nan"), float("inf"), float("-inf")])
+def test_a_value_that_is_not_finite_is_refused_by_its_tensors_name(tmp_path, value):
+    state = {"good": torch.zeros(3), "counts": torch.tensor([1]), "half": torch.zeros(2, 3).half()}
+    state["half"][1, 2] = value
+    save_file(state, tmp_path / "w.safetensors")
+    torch.save({"state_dict": state}, tmp_path / "w.pth")
+    for name in ("w.safetensors", "w.pth"):
+        with pytest.raises(WeightsError, match=rf"{name}: 1 of 6 values of half are not finite"):
+            read_state_dict(tmp_path / name)
 
 
 @pytest.mark.parametrize("suffix", [".safetensors", ".pth"])
@@ -206,6 +217,16 @@ def test_another_architecture_is_named(small, tmp_path):
     assert "does not fit the encoder 'vit_tiny16'" in message
     assert "of another shape" in message
     assert "12 blocks and width 384" in message
+
+
+def test_the_encoders_that_a_file_fits_are_found_without_loading_it(small, tmp_path):
+    save_state_dict(small.network.state_dict(), tmp_path / "vit.safetensors")
+    assert encoders_fitting(tmp_path / "vit.safetensors") == ["dinov2_vits14"]
+    torch.save({"fc.weight": torch.zeros(2, 2)}, tmp_path / "other.pth")
+    assert encoders_fitting(tmp_path / "other.pth") == []
+    (tmp_path / "torn.pth").write_bytes(b"torn")
+    with pytest.raises(WeightsError, match=r"cannot read .* it is no file that torch wrote"):
+        encoders_fitting(tmp_path / "torn.pth")
 
 
 def test_a_missing_tensor_is_an_error(small, tmp_path):

@@ -95,6 +95,8 @@ def why_unreadable(error: Exception, otherwise: str) -> str:
             "checkpoint = torch.load(FILE, weights_only=False); "
             'torch.save(checkpoint["model"], NEW_FILE), or the key that holds the state dictionary'
         )
+    if isinstance(error, LookupError):  # a pickle's machine ran out of what it was to work on
+        return f"it is no file that torch wrote; {otherwise}"
     first_line = next((line.strip() for line in said.splitlines() if line.strip()), type(error).__name__)
     return f"{first_line}; {otherwise}"
 
