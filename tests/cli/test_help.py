@@ -40,6 +40,7 @@ def test_help_lists_every_verb_with_a_whole_sentence(run):
     listed = [line.split(maxsplit=1) for line in said.stdout.splitlines() if line[:2] == "  " and line[2:3].isalpha()]
     assert [words[0] for words in listed if words[0] in NAMES] == NAMES
     assert "..." not in said.stdout.partition("Commands:")[2]
+    assert "Exit codes: 0 done, 1 failed, 2 wrong usage, 3 " in " ".join(said.stdout.split())
 
 
 @pytest.mark.parametrize("name", NAMES)
@@ -101,6 +102,14 @@ print(*sorted({"rich", "pydantic"} & set(sys.modules)), file=sys.stderr)
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert "Commands:" in done.stdout
     assert done.stderr.strip() == ""
+
+
+@pytest.mark.parametrize(
+    ("typed", "offered"), [("stf cro", "crossvalidate"), ("stf train --cache-", "--cache-storage")]
+)
+def test_the_shell_completes_verbs_and_options(typed, offered):
+    words = {"_STF_COMPLETE": "complete_bash", "COMP_WORDS": typed, "COMP_CWORD": str(len(typed.split()) - 1)}
+    assert CliRunner().invoke(app, [], prog_name="stf", env=words).stdout.split() == [offered]
 
 
 def test_weights_without_an_encoder_tell_which_ones_they_fit(run, tmp_path):
