@@ -33,7 +33,7 @@ def touch(path):
 def test_a_link_to_a_folder_above_is_not_entered(root, target):
     (root / "real" / "loop").symlink_to(target)
     assert [record.path.name for record in Folder(root).records()] == ["b.mp4", "a.mp4"]
-    assert _videos_in([root]) == [root / "fake" / "b.mp4", root / "real" / "a.mp4"]
+    assert list(_videos_in([root])) == [root / "fake" / "b.mp4", root / "real" / "a.mp4"]
     assert videos_in(root / "real", nested=True) == [root / "real" / "a.mp4"]
 
 
@@ -94,7 +94,7 @@ def test_one_file_as_real_and_as_fake_is_an_error(root):
 
 def test_one_file_named_twice_gets_one_verdict(root):
     video = root / "real" / "a.mp4"
-    assert _videos_in([video, root / "real", root]) == [video, root / "fake" / "b.mp4"]
+    assert list(_videos_in([video, root / "real", root])) == [video, root / "fake" / "b.mp4"]
 
 
 @pytest.mark.parametrize(
