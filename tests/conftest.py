@@ -12,6 +12,17 @@ from hypothesis import HealthCheck, settings
 
 ROOM_BYTES = 3 << 29  # what the tests' files took at most when measured (1.0 GB), and half as much again
 
+LONGEST_FIRST = (
+    "test_two_processes",
+    "test_interruptions",
+    "test_every_row",
+    "test_notebook",
+    "test_resume",
+    "test_hydra",
+    "test_study_killed",
+    "test_demo",
+)
+
 # Two test workers share the cores; threads of their own would wait for each other. Child processes inherit it.
 os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -35,6 +46,17 @@ def pytest_configure(config: pytest.Config) -> None:
     if free < ROOM_BYTES:
         wanted = f"the tests need {ROOM_BYTES / 1e9:.1f} GB; make room or set TMPDIR"
         raise pytest.UsageError(f"{folder}: {free / 1e9:.1f} GB free, {wanted}")
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """What takes longest begins first, so that both workers end together; then the other journeys, then the rest."""
+
+    def place(item: pytest.Item) -> int:
+        if item.path.stem in LONGEST_FIRST:
+            return LONGEST_FIRST.index(item.path.stem)
+        return len(LONGEST_FIRST) + (item.path.parent.name != "journeys")
+
+    items.sort(key=place)
 
 
 @pytest.fixture(scope="session")
