@@ -88,20 +88,27 @@ def test_short_parts_are_counted_on_too(tmp_path):
     assert not any("varies" in note for note in info.notes)
 
 
-def test_of_two_moving_streams_the_larger_and_longer_is_taken_and_the_other_named(tmp_path):
-    path = tmp_path / "two.mp4"
+@pytest.mark.parametrize("suffix", ["mp4", "mkv", "ts"])
+@pytest.mark.parametrize(
+    ("rate", "size", "count"),
+    [(1, (64, 48), 2), (25, (192, 144), 5)],  # smaller and as long; larger and over soon
+)
+def test_of_two_moving_streams_the_main_one_is_taken_and_the_other_named(tmp_path, suffix, rate, size, count):
+    path = tmp_path / f"two.{suffix}"
     with av.open(str(path), "w") as container:
-        streams = [container.add_stream("libx264", rate=rate) for rate in (1, 25)]
-        for stream, (width, height) in zip(streams, ((64, 48), (128, 96)), strict=True):
+        streams = [container.add_stream("libx264", rate=frames_a_second) for frames_a_second in (rate, 25)]
+        for stream, (width, height) in zip(streams, (size, (128, 96)), strict=True):
             stream.width, stream.height, stream.pix_fmt = width, height, "yuv420p"
-        for stream, count in zip(streams, (2, 50), strict=True):
-            for rgb in numbered_frames(count, stream.width, stream.height):
+        for stream, frames in zip(streams, (count, 50), strict=True):
+            for rgb in numbered_frames(frames, stream.width, stream.height):
                 container.mux(stream.encode(av.VideoFrame.from_ndarray(rgb)))
             container.mux(stream.encode())
     info = probe(path)
     assert (info.width_px, info.height_px, info.fps) == (128, 96, 25)
     assert numbers(FrameStream(path)) == list(range(50))
-    assert any("another video stream (64 × 48 pixels), which was not analysed" in note for note in info.notes)
+    assert any(
+        f"another video stream ({size[0]} × {size[1]} pixels), which was not analysed" in note for note in info.notes
+    )
 
 
 @pytest.mark.parametrize("name", ["turned.mp4", "turned.mkv"])

@@ -198,6 +198,23 @@ def test_another_recipe_does_not_take_over_a_run(prepared, tmp_path):
         train(RECIPE, *prepared, tmp_path / "other")
 
 
+def test_two_trainings_of_one_folder_do_not_meet(prepared, tmp_path):
+    refusals = []
+
+    def train_there_too(report):
+        with pytest.raises(
+            RunError, match=r"run is in use by process .* wait until it ends, stop it, or choose"
+        ) as told:
+            train(RECIPE, *prepared, tmp_path / "run")
+        refusals.append(told)
+
+    recipe = replace(RECIPE, phases=(PhaseRecipe(1, 0),))
+    run = train(recipe, *prepared, tmp_path / "run", watcher=Watcher(on_epoch=train_there_too))
+    assert len(refusals) == 1
+    assert run.is_complete
+    assert not (run.folder / ".lock").exists()
+
+
 def test_a_pretrained_encoder_wants_its_weights(prepared, tmp_path):
     recipe = replace(RECIPE, encoder=EncoderRecipe("vit_tiny16", 1))
     with pytest.raises(WeightsError, match="--weights FILE, or start from random values with --from-scratch"):
