@@ -7,6 +7,7 @@ import pytest
 import torch
 from safetensors.torch import load_file
 
+from stf_mamba.core import distributed
 from stf_mamba.core.errors import DatasetError, LeakError, RunError, UsageError, WeightsError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, HeadRecipe, PhaseRecipe, Recipe, TemporalRecipe
 from stf_mamba.datasets.splits import Split
@@ -213,6 +214,17 @@ def test_two_trainings_of_one_folder_do_not_meet(prepared, tmp_path):
     assert len(refusals) == 1
     assert run.is_complete
     assert not (run.folder / ".lock").exists()
+
+
+def test_processes_end_together_where_the_main_one_finds_the_folder_in_use(prepared, tmp_path, monkeypatch):
+    """Seen from the second process, which holds nothing and leaves the message to the first."""
+    monkeypatch.setattr(distributed, "is_main", lambda: False)
+    monkeypatch.setattr(distributed, "gather", lambda refused: {"0": True, **refused})
+    monkeypatch.setattr(distributed, "rank", lambda: 1)
+    with pytest.raises(SystemExit) as ended:
+        train(RECIPE, *prepared, tmp_path / "run")
+    assert ended.value.code == 1
+    assert not (tmp_path / "run").exists()
 
 
 def test_a_pretrained_encoder_wants_its_weights(prepared, tmp_path):
