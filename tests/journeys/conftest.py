@@ -9,37 +9,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
+from home_settings import CLIP_OPTIONS, RECIPE
 from terminal import Argument, stf
 
 from stf_mamba.datasets.drawn import DRAWN_PREFIX
 from stf_mamba.datasets.miniature.corpus import Miniature, MiniatureSettings, make_miniature
 from stf_mamba.evaluation.calibration import Calibration
-
-RECIPE = """
-name = "journey"
-
-[encoder]
-name = "vit_miniature"
-trainable_blocks = 4
-
-[temporal]
-layers = 1
-width = 32
-
-[data]
-frames = 8
-batch_size = 3
-
-[[phases]]
-epochs = 4
-warmup_epochs = 1
-encoder_lr = 3e-4
-head_lr = 3e-3
-"""
-
-# Short windows, so that a video of 1.6 s gives three clips and an epoch has several steps; and no workers, which would
-# import everything again.
-CLIP_OPTIONS = ("--frames", 8, "--window-s", 0.4, "--jobs", 1)
 
 
 @dataclass(frozen=True)

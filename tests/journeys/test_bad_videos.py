@@ -6,10 +6,10 @@ import shutil
 
 import av
 import pytest
+from home_settings import CLIP_OPTIONS, RECIPE
 from terminal import partial_files, stf, stf_process
 
 import video_files
-from conftest import CLIP_OPTIONS, RECIPE
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.records import Outcome, Verdict
 

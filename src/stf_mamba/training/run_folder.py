@@ -29,6 +29,7 @@ from stf_mamba.core.plotting import save_figure
 from stf_mamba.core.recipe import Recipe
 from stf_mamba.datasets.splits import Split
 from stf_mamba.evaluation.calibration import Calibration
+from stf_mamba.evaluation.plots import plot_history
 from stf_mamba.evaluation.runs import (
     BEGUN,
     CACHE,
@@ -47,7 +48,6 @@ from stf_mamba.evaluation.runs import (
 )
 from stf_mamba.models.weights.checkpoints import UNREADABLE, read_torch, why_unreadable
 from stf_mamba.models.weights.loading import save_state_dict
-from stf_mamba.training.curves import plot_history
 
 KEPT = "what was saved before is kept"
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 
-from stf_mamba.training.curves import plot_history
+from stf_mamba.evaluation.plots import plot_history
 
 HISTORY = [
     {
