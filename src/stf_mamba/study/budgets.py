@@ -9,6 +9,7 @@ from stf_mamba.core.errors import UsageError
 from stf_mamba.core.recipe import DataRecipe, EncoderRecipe, PhaseRecipe, Recipe
 from stf_mamba.models.encoders.cnn import CNN_ENCODERS
 from stf_mamba.models.encoders.registry import ENCODERS
+from stf_mamba.models.encoders.sface import SFACE_ENCODERS, STAGES
 from stf_mamba.models.encoders.vit import VIT_ENCODERS
 from stf_mamba.study.rows import StudyRow
 
@@ -74,6 +75,8 @@ def planned_recipe(row: StudyRow, budget: Budget, stand_ins: Mapping[str, str], 
 
 def block_count(encoder: str) -> int:
     """Blocks of a transformer, stages of a convolutional network."""
+    if encoder in SFACE_ENCODERS:
+        return len(STAGES)
     return VIT_ENCODERS[encoder].blocks if encoder in VIT_ENCODERS else len(CNN_ENCODERS[encoder].stages)
 
 
@@ -81,7 +84,7 @@ def _encoder(row: StudyRow, meant: EncoderRecipe, budget: Budget, stand_ins: Map
     name = stand_ins.get(meant.name, meant.name)
     if name not in ENCODERS:
         raise UsageError(f"--stand-in {meant.name}={name}: {name} is no encoder; expected one of {', '.join(ENCODERS)}")
-    if name in CNN_ENCODERS and (meant.blocks is not None or meant.token != "cls"):
+    if name not in VIT_ENCODERS and (meant.blocks is not None or meant.token != "cls"):
         raise UsageError(f"{row.key} chooses among a transformer's tokens and blocks; {name} has none to stand in with")
     available = block_count(name)
     blocks = meant.blocks

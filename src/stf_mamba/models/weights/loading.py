@@ -20,6 +20,7 @@ from stf_mamba.models.encoders.vit import VIT_ENCODERS, VitEncoder
 from stf_mamba.models.weights.checkpoints import NOT_IN_AN_ENCODER, read_bare_state, read_state_dict, unchunked
 from stf_mamba.models.weights.efficientnet import is_efficientnet_pytorch, to_timm_efficientnet
 from stf_mamba.models.weights.layouts import StateDict, to_timm_layout
+from stf_mamba.models.weights.sface import is_onnx, sface_state
 
 OWN_NORM = re.compile(r"norm\.(weight|bias)")
 
@@ -34,8 +35,8 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
     """Load published weights into an encoder, strictly: every tensor finds its place or it is an error.
 
     Accepted key layouts: timm (torchvision's ResNet-50 has the same), the official DINOv2 repository, Hugging Face
-    ``Dinov2Model``, and for EfficientNets the packages ``efficientnet_pytorch`` and ``efficientnet_lite_pytorch``;
-    what trainings wrap around them (``checkpoints``) is taken off, so that a checkpoint of a DINO or DINOv2 training
+    ``Dinov2Model``, for EfficientNets the packages ``efficientnet_pytorch`` and ``efficientnet_lite_pytorch``, and for
+    SFace the OpenCV zoo's ONNX files; what trainings wrap around them (``checkpoints``) is taken off, so that a checkpoint of a DINO or DINOv2 training
     loads too. Classifiers and projection heads are left aside, shorter floats become float32. Position embeddings of
     another image size are resampled (bicubic, as timm does). A transformer of which only the first blocks are used
     leaves the others' tensors and the final norm aside and keeps its own norm.
@@ -43,7 +44,7 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
     Raises:
         WeightsError: unreadable, or made for another architecture; the message lists what does not fit.
     """
-    encoder.network.load_state_dict(_fitted(read_bare_state(path), encoder, path), strict=True)
+    encoder.network.load_state_dict(_fitted(_read(path), encoder, path), strict=True)
 
 
 def encoders_fitting(path: str | os.PathLike[str]) -> list[str]:
@@ -52,7 +53,7 @@ def encoders_fitting(path: str | os.PathLike[str]) -> list[str]:
     Raises:
         WeightsError: unreadable.
     """
-    bare = read_bare_state(path)
+    bare = _read(path)
     fitting = []
     for name in ENCODERS:
         with torch.device("meta"):  # shapes alone
@@ -63,6 +64,10 @@ def encoders_fitting(path: str | os.PathLike[str]) -> list[str]:
             continue
         fitting.append(name)
     return fitting
+
+
+def _read(path: str | os.PathLike[str]) -> StateDict:
+    return sface_state(path) if is_onnx(path) else read_bare_state(path)
 
 
 def _fitted(bare: StateDict, encoder: FrameEncoder, path: str | os.PathLike[str]) -> StateDict:

@@ -35,6 +35,7 @@ from stf_mamba.core.recipe import AugmentRecipe, PseudoFakeRecipe, Recipe
 from stf_mamba.core.records import JsonRecord, load_record
 from stf_mamba.models.encoders.cnn import CnnEncoder
 from stf_mamba.models.encoders.frame_encoder import FrameEncoder
+from stf_mamba.models.encoders.sface import SFaceEncoder
 from stf_mamba.models.encoders.vit import VitEncoder
 
 KEPT = "tokens that were stored are kept, nothing half-written stays"
@@ -133,7 +134,12 @@ def _trained_modules(encoder: FrameEncoder) -> tuple[str, ...]:
         return (*(f"network.blocks.{number}." for number in range(first, len(encoder.network.blocks))), "network.norm.")
     if isinstance(encoder, CnnEncoder):
         return tuple(f"network.{name}." for stage in encoder.stages[first:] for name in stage)
-    raise ValueError(f"cannot tell what trains in a {type(encoder).__name__}, expected a VitEncoder or a CnnEncoder")
+    if isinstance(encoder, SFaceEncoder):
+        stages = tuple(f"network.stages.{number}." for number in range(first, len(encoder.network.stages)))
+        return (*stages, "network.map_norm.", "network.embed.", "network.norm.")
+    raise ValueError(
+        f"cannot tell what trains in a {type(encoder).__name__}, expected a VitEncoder, a CnnEncoder or an SFaceEncoder"
+    )
 
 
 @dataclass(frozen=True)
