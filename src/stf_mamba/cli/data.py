@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
@@ -234,6 +235,8 @@ def audit(
     typer.echo(f"{loaded.name} ({sizes}): {len(leaks)} leaks")
     for leak in leaks:
         typer.echo(f"  {leak.kind} {leak.value} in {' and '.join(leak.parts)}: {', '.join(leak.video_ids)}")
+    for manifest in manifests:
+        _print_changed_faces(manifest)
     if leaks:
         raise typer.Exit(1)
 
@@ -314,3 +317,23 @@ def _print_summary(manifest: Manifest, summary: Summary) -> None:
     for entry in manifest.entries:
         if entry.reason is not None:
             typer.echo(f"  not analysable: {entry.record.video_id}: {entry.reason}")
+    _print_changed_faces(manifest)
+
+
+def _print_changed_faces(manifest: Manifest) -> None:
+    """By which rule the changed faces were found, and where another face is the more prominent one."""
+    found = [(entry.record.video_id, entry.changed) for entry in manifest.entries if entry.changed is not None]
+    if not found:
+        return
+    counts = Counter(changed.rule for _, changed in found)
+    typer.echo(
+        f"  the changed face of {len(found)} manipulated videos: {counts['mask']} by their masks, {counts['original']} "
+        f"by the difference to their originals, {counts['main']} taken to be the most prominent one"
+    )
+    for video_id, changed in found:
+        if changed.track_id != 0:
+            changes = ", ".join(f"{change:.1f}" for change in changed.changes)
+            typer.echo(
+                f"  not the most prominent face: {video_id}: face {changed.track_id} was changed, by its "
+                f"{changed.rule} ({changes} grey levels for faces 0, 1, ...)"
+            )

@@ -11,6 +11,7 @@ from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 
+from stf_mamba.clips.changed_face import ChangedFace, changed_face
 from stf_mamba.clips.cutting import cut_clips
 from stf_mamba.clips.planning import find_clips
 from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo
@@ -19,7 +20,7 @@ from stf_mamba.clips.workers import in_workers, stops_held_back
 from stf_mamba.core.errors import ClipStoreError, DatasetError, StfError, UsageError, VideoError, first_few
 from stf_mamba.core.files import sha256_of, write_errors_as
 from stf_mamba.core.locks import sole_use
-from stf_mamba.core.records import Clip, JsonRecord, VideoRecord
+from stf_mamba.core.records import FAKE, Clip, JsonRecord, VideoRecord
 from stf_mamba.core.unexpected import LOG_NAME, unexpected_reason
 from stf_mamba.datasets.drawn import require_name_of
 from stf_mamba.faces.detectors import FaceDetector, load_face_detector
@@ -97,7 +98,8 @@ def _prepare_missing(
         results[record.video_id] = result
         on_video(record, result.video)
     _require_one_label_a_file(records, results)
-    manifest = Manifest(name, tuple(_entry(record, results[record.video_id]) for record in records))
+    before = _changed_before(store, name)
+    manifest = Manifest(name, tuple(_entry(record, results[record.video_id], before) for record in records))
     store.save_manifest(manifest)
     return manifest, _summarise([results[record.video_id] for record in records], time.monotonic() - started_s)
 
@@ -263,11 +265,20 @@ def _prepare_in_worker(record: VideoRecord) -> _Prepared:
     return _prepare_video(record.path, *_worker)
 
 
-def _entry(record: VideoRecord, result: _Prepared) -> ManifestEntry:
+def _changed_before(store: ClipStore, name: str) -> dict[str, ChangedFace]:
+    """Which faces were changed, by the hash of the video, as the manifest of an earlier call has it."""
+    entries = store.manifest(name).entries if name in store.manifests() else ()
+    return {entry.sha256: entry.changed for entry in entries if entry.sha256 is not None and entry.changed is not None}
+
+
+def _entry(record: VideoRecord, result: _Prepared, before: Mapping[str, ChangedFace]) -> ManifestEntry:
     info = result.video.info if result.video else None
+    changed = None
+    if record.label == FAKE and result.video is not None and result.sha256 is not None:
+        changed = before.get(result.sha256) or changed_face(record, result.video.tracks)
     if info is not None:
         record = replace(record, sha256=info.sha256, fps=info.fps, duration_s=info.duration_s, codec=info.codec)
-    return ManifestEntry(record, result.sha256, len(result.video.clips) if result.video else 0, result.reason)
+    return ManifestEntry(record, result.sha256, len(result.video.clips) if result.video else 0, result.reason, changed)
 
 
 def _summarise(results: Sequence[_Prepared], seconds: float) -> Summary:

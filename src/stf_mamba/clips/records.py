@@ -8,6 +8,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Literal
 
+from stf_mamba.clips.changed_face import ChangedFace
 from stf_mamba.core.checks import require_between, require_positive
 from stf_mamba.core.records import DroppedTrack, FaceTrack, JsonRecord, VideoRecord
 from stf_mamba.faces.settings import FaceSettings
@@ -77,12 +78,20 @@ class StoredVideo(JsonRecord):
 
 @dataclass(frozen=True)
 class ManifestEntry(JsonRecord):
-    """One video of a data set: who is in it, its file's hash, and why it has no clips (``None`` where it has)."""
+    """One video of a data set.
+
+    Attributes:
+        record: what it is, and who is in it.
+        sha256: of its file; ``None`` where that cannot be read.
+        reason: why it has no clips; ``None`` where it has.
+        changed: which of its faces was changed; ``None`` for real videos, and for those prepared before this was asked.
+    """
 
     record: VideoRecord
     sha256: str | None
     clips: int
     reason: str | None
+    changed: ChangedFace | None = None
 
 
 @dataclass(frozen=True)
@@ -101,3 +110,10 @@ class Manifest(JsonRecord):
     def sha256_by_id(self) -> dict[str, str]:
         """Hash of each video's file, as far as it could be read."""
         return {entry.record.video_id: entry.sha256 for entry in self.entries if entry.sha256 is not None}
+
+
+def main_track(entry: ManifestEntry, video: StoredVideo) -> int | None:
+    """The face that stands for a video: the one that was changed, or else the most prominent one with clips."""
+    if entry.changed is not None:
+        return entry.changed.track_id
+    return video.tracks[0].id if video.tracks else None

@@ -28,15 +28,16 @@ class EncoderRecipe:
         blocks: use only so many of the first blocks, with a norm of their own; ``None`` uses all.
         token: what a frame's embedding is: the class token, the mean of the patch tokens, both side by side, or the
             patches' means over the middle of the crop and over the ring around it (``zones``), or what tells these
-            and the margin apart after every block of a frozen network (``relations``).
+            and the margin apart after every block of a frozen network (``relations``). ``stage_zones``, of SFace alone,
+            are the zones after every stage.
         zoom: for ``relations``, the network sees the crop in zoom × zoom tiles of its own input size, enlarged to fill
-            them.
+            them; SFace sees it whole at zoom times its input size, with any token but ``cls``.
     """
 
     name: str = "dinov2_vitb14"
     trainable_blocks: int = 2
     blocks: int | None = None
-    token: Literal["cls", "patches", "both", "zones", "relations"] = "cls"
+    token: Literal["cls", "patches", "both", "zones", "stage_zones", "relations"] = "cls"
     zoom: int = 1
 
     def __post_init__(self) -> None:
@@ -180,8 +181,9 @@ class DataRecipe:
 
     Attributes:
         frames: frames of a clip that the model sees; a stored clip with more is thinned evenly.
-        tracks: ``main`` trains on each video's most prominent face, because a bystander in a manipulated video
-            is real under a fake label; ``all`` trains on every face. Evaluation always looks at every face.
+        tracks: ``main`` trains on the face of each manipulated video that was changed, as its manifest has it, and on
+            the most prominent one of the others, because a bystander in a manipulated video is real under a fake
+            label; ``all`` trains on every face. Evaluation always looks at every face.
         fakes: train on the data set's manipulated clips, on one pseudo-fake of every real clip, or on both.
         validation: ``part`` sets a part of the videos aside, which chooses the epoch and calibrates the score.
             ``folds`` lets every video train: each is scored once by a model that saw nobody in it, these scores

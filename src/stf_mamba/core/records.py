@@ -124,6 +124,8 @@ class VideoRecord(JsonRecord):
         method: manipulation method, or ``"real"``.
         compression: ``raw``, ``c23``, ... or ``None`` where the data set has no such notion.
         split: ``train``, ``validation`` or ``test`` where the data set's authors fixed it.
+        original: the real footage that a manipulated video was made from, frame by frame, where the data set has it.
+        mask: a video that is bright where a manipulated one was changed, where the data set has it.
     """
 
     video_id: str
@@ -137,6 +139,8 @@ class VideoRecord(JsonRecord):
     fps: Fraction | None = None
     duration_s: float | None = None
     codec: str | None = None
+    original: Path | None = None
+    mask: Path | None = None
 
     def __post_init__(self) -> None:
         if self.label not in (None, REAL, FAKE):

@@ -7,7 +7,7 @@ README. In ``idA_idB_NNNN`` A is the original person and B the face put in (the 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Literal, get_args
@@ -81,13 +81,13 @@ class CelebDF:
         if not any(folders.values()):
             raise self._layout_error(root)
         if self.part == "test":
-            return sorted_unique(self._listed(root, folders), root)
+            return sorted_unique(_with_originals(self._listed(root, folders)), root)
         absent = [source.folder for source in _SOURCES if folders[source.folder.lower()] is None]
         if absent:
             raise self._layout_error(root)
         tested = {record.video_id for record in self._listed(root, folders)} if _list_in(root).is_file() else set()
         everything = (replace(r, split="test" if r.video_id in tested else None) for r in self._everything(folders))
-        return sorted_unique(everything, root)
+        return sorted_unique(_with_originals(everything), root)
 
     def _everything(self, folders: dict[str, Path | None]) -> Iterator[VideoRecord]:
         for source in _SOURCES:
@@ -143,6 +143,17 @@ class CelebDF:
 
 def _list_in(root: Path) -> Path:
     return NameFinder().file(root / TEST_LIST) or root / TEST_LIST
+
+
+def _with_originals(records: Iterable[VideoRecord]) -> Iterator[VideoRecord]:
+    """The records; a swap Celeb-synthesis/idA_idB_NNNN with its original Celeb-real/idA_NNNN, where that is there."""
+    finder = NameFinder()
+    for record in records:
+        if record.label == FAKE:
+            target, _, number = record.path.stem.split("_")
+            original = record.path.parents[1] / "Celeb-real" / f"{target}_{number}{record.path.suffix}"
+            record = replace(record, original=finder.file(original))
+        yield record
 
 
 def _read_list(path: Path) -> Iterator[tuple[int, str, str, str]]:

@@ -7,8 +7,8 @@ its ``dataset`` folder for the layout and the file names.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from stf_mamba.core.errors import DatasetError, first_few
@@ -104,8 +104,9 @@ class FaceForensics:
                 f"{', '.join(methods) or 'none'}. Ask for one of them, or download what is missing."
             )
         records = self._originals_of(originals, listed, root)
+        footage = {record.path.stem: record.path for record in records}
         for method in listed:
-            records += self._manipulated(methods[method], method)
+            records += [_with_its_sources(swap, footage) for swap in self._manipulated(methods[method], method)]
         return sorted_unique(records, root)
 
     def _originals_of(self, folders: Sequence[Path], listed: Sequence[str], root: Path) -> list[VideoRecord]:
@@ -211,6 +212,14 @@ def _compressions_of(root: Path, kinds: Iterable[str]) -> list[str]:
     originals = child_folder(root, "original_sequences") or root / "original_sequences"
     folders = [folder for kind in kinds if (folder := child_folder(originals, kind)) is not None]
     return sorted({entry.name for folder in folders for entry in folder.iterdir() if child_folder(entry, "videos")})
+
+
+def _with_its_sources(swap: VideoRecord, footage: Mapping[str, Path]) -> VideoRecord:
+    """A manipulated video with its original, TTT of TTT_SSS and TT__SCENE of TT_SS__SCENE__XXXXXXXX, and its mask."""
+    target, *rest = swap.path.stem.split("__")
+    name = "__".join([target.split("_")[0], *rest[:-1]])
+    mask = swap.path.parents[2] / "masks" / "videos" / swap.path.name
+    return replace(swap, original=footage.get(name), mask=mask if mask.is_file() else None)
 
 
 def _looks_like_root(folder: Path) -> bool:

@@ -17,7 +17,7 @@ from torch.utils.data import DataLoader, Dataset
 
 from stf_mamba.augmentation.augment import augment_clip
 from stf_mamba.augmentation.pseudofakes import Donor, make_pseudofake, require_usable
-from stf_mamba.clips.records import Manifest, StoredClip
+from stf_mamba.clips.records import Manifest, StoredClip, main_track
 from stf_mamba.clips.store import ClipStore
 from stf_mamba.core.errors import DatasetError
 from stf_mamba.core.recipe import DataRecipe, Recipe
@@ -77,7 +77,8 @@ class ClipBatch(NamedTuple):
 def list_clips(
     store: ClipStore, manifest: Manifest, video_ids: Iterable[str], recipe: DataRecipe
 ) -> list[TrainingClip]:
-    """The clips of labelled videos in the manifest's order; with ``tracks = "main"`` of each video's first track.
+    """The clips of labelled videos in the manifest's order; with ``tracks = "main"`` of each video's main track:
+    the face that was changed, or else the most prominent one.
 
     Raises:
         ClipStoreError: a video's record is missing or damaged.
@@ -89,8 +90,7 @@ def list_clips(
         if record.video_id not in wanted or entry.sha256 is None or record.label is None:
             continue
         video = store.video(entry.sha256)
-        chosen = video.tracks[:1] if recipe.tracks == "main" else video.tracks
-        tracks = {track.id for track in chosen}
+        tracks = {main_track(entry, video)} if recipe.tracks == "main" else {track.id for track in video.tracks}
         clips += [
             TrainingClip(record.video_id, entry.sha256, record.label, record.identities, clip)
             for clip in video.clips

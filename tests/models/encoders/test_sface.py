@@ -72,7 +72,14 @@ def test_red_comes_first(sface_file, frames, by_onnxruntime, tmp_path):
 
 
 def test_embeddings_have_the_width_they_say(sface_file, frames):
-    for token, zoom in (("cls", 1), ("patches", 1), ("zones", 2), ("relations", 1), ("relations", 2)):
+    for token, zoom in (
+        ("cls", 1),
+        ("patches", 1),
+        ("zones", 2),
+        ("stage_zones", 2),
+        ("relations", 1),
+        ("relations", 2),
+    ):
         encoder = loaded(sface_file, token=token, zoom=zoom)
         with torch.no_grad():
             assert encoder(frames[:2]).shape == (2, encoder.width)
@@ -86,6 +93,13 @@ def test_relations_of_a_picture_of_one_colour_are_those_of_the_borders_alone(sfa
         found = loaded(sface_file, token="relations")(flat)[0]
     to_middle, to_margin, within_middle = found[: 3 * STAGES[0][0]].view(3, -1).abs().amax(1)
     assert max(to_middle, within_middle) < 1e-3 < to_margin  # ring and middle are far from the border
+
+
+def test_the_last_stages_zones_are_the_end_of_all_stages(sface_file, frames):
+    with torch.no_grad():
+        last = loaded(sface_file, token="zones", zoom=2)(frames)
+        every = loaded(sface_file, token="stage_zones", zoom=2)(frames)
+    torch.testing.assert_close(every[:, -last.shape[1] :], last)
 
 
 def test_sums_by_relation_are_those_of_the_layout(sface_file):
@@ -131,6 +145,7 @@ def test_parameters_are_those_of_the_file(sface_file):
     [
         ({"token": "both"}, "has no token 'both'"),
         ({"token": "relations", "trainable_blocks": 1}, "relations are of a frozen network"),
+        ({"token": "stage_zones", "trainable_blocks": 1}, "stage_zones are of a frozen network"),
         ({"zoom": 2}, "the identity is of faces at 112 px"),
         ({"blocks": 3}, "runs whole"),
         ({"trainable_blocks": 15}, "has 14 blocks, cannot train 15"),

@@ -13,7 +13,8 @@ from stf_mamba.models.encoders.frame_encoder import HALF, EncoderSpec, FrameEnco
 from stf_mamba.models.encoders.relations import RELATIONS, relation_weights, zone_weights
 
 INPUT_PX = 112
-TOKENS = ("cls", "patches", "zones", "relations")
+TOKENS = ("cls", "patches", "zones", "stage_zones", "relations")
+OF_FROZEN_STAGES = ("stage_zones", "relations")
 STAGES = (
     # channels and stride of each of the fourteen stages: a convolution, then pairs of depthwise and pointwise ones
     *((32, 1), (64, 1), (128, 2), (128, 1), (256, 2), (256, 1), (512, 2)),
@@ -101,9 +102,9 @@ class SFaceEncoder(FrameEncoder):
         name: a key of ``SFACE_ENCODERS``.
         trainable_blocks: how many of the last stages train: 0 freezes the network.
         token: the embedding: ``cls`` the identity (128 numbers, made for faces that were aligned by their landmarks),
-            ``patches`` the mean of the last map, ``zones`` its means over middle and ring, ``relations`` the
-            differences between parts of the picture after every stage, each channel on the scale of its own map. They
-            are for frozen networks, whose ``prefix`` then returns them.
+            ``patches`` the mean of the last map, ``zones`` its means over middle and ring. ``stage_zones`` are these
+            two means after every stage, ``relations`` the differences between parts of the picture after every stage,
+            its channels layer-normalised. These two are for frozen networks, whose ``prefix`` then returns them.
         zoom: the network sees the whole crop at ``zoom`` × 112 px; its stages are convolutions, which take any size.
 
     Raises:
@@ -116,9 +117,9 @@ class SFaceEncoder(FrameEncoder):
             raise ValueError(f"unknown encoder {name!r}; expected {', '.join(SFACE_ENCODERS)}")
         if token not in TOKENS:
             raise ValueError(f"{name} has no token {token!r}; it has {', '.join(TOKENS)}")
-        if token == "relations" and trainable_blocks > 0:
+        if token in OF_FROZEN_STAGES and trainable_blocks > 0:
             raise ValueError(
-                f"relations are of a frozen network's stages, and {trainable_blocks} of them would train; set "
+                f"{token} are of a frozen network's stages, and {trainable_blocks} of them would train; set "
                 "trainable_blocks to 0, or take the token 'zones'"
             )
         if token == "cls" and zoom != 1:
@@ -136,7 +137,12 @@ class SFaceEncoder(FrameEncoder):
         """Size D of an embedding."""
         channels = [channels for channels, _ in STAGES]
         of_token = {"cls": IDENTITY_WIDTH, "patches": channels[-1], "zones": 2 * channels[-1]}
-        return of_token.get(self.token, len(RELATIONS) * sum(channels))
+        return of_token.get(self.token, self._numbers_a_channel * sum(channels))
+
+    @property
+    def _numbers_a_channel(self) -> int:
+        """Of a stage's map, where every stage is read."""
+        return len(RELATIONS) if self.token == "relations" else 2
 
     def train_encoder(self, on: bool) -> None:
         """Let the trainable stages train, or freeze the whole encoder (a phase with ``encoder_lr = 0``)."""
@@ -154,10 +160,10 @@ class SFaceEncoder(FrameEncoder):
         return self
 
     def prefix(self, frames: Tensor) -> Tensor:
-        """Maps (N, C, h, w) before the first trainable stage, the last maps where none trains; relations
-        (N, 3 · channels of all stages) where the embedding is made of them."""
-        if self.token == "relations":
-            return self._relations(frames)
+        """Maps (N, C, h, w) before the first trainable stage, the last maps where none trains; zones
+        (N, 2 · channels of all stages) or relations (N, 3 · channels) where every stage is read."""
+        if self.token in OF_FROZEN_STAGES:
+            return self._of_every_stage(frames)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trainable == 0):
             maps = self._at_its_size(frames)
             for stage in self.network.stages[: self.first_trainable]:
@@ -166,7 +172,7 @@ class SFaceEncoder(FrameEncoder):
 
     def suffix(self, tokens: Tensor) -> Tensor:
         """Embeddings (N, D) from what ``prefix`` returns."""
-        if self.token == "relations":
+        if self.token in OF_FROZEN_STAGES:
             return tokens
         maps = tokens
         for stage in self.network.stages[self.first_trainable :]:
@@ -194,14 +200,16 @@ class SFaceEncoder(FrameEncoder):
             frames = F.interpolate(frames, size=(side_px, side_px), mode="bicubic", antialias=True).clamp(0, 1)
         return self.normalised(frames).contiguous(memory_format=torch.channels_last)
 
-    def _relations(self, frames: Tensor) -> Tensor:
-        """Relations (N, 3 · channels of all stages): small differences, so in float32 also under autocast."""
+    def _of_every_stage(self, frames: Tensor) -> Tensor:
+        """Zones or relations (N, numbers a channel · channels of all stages): what tells pictures apart is small in
+        them, so in float32 also under autocast."""
         found = []
         with torch.no_grad(), torch.autocast(frames.device.type, enabled=False):
             maps = self._at_its_size(frames)
             for stage in self.network.stages:
                 maps = stage(maps)
-                patches = F.layer_norm(maps.permute(0, 2, 3, 1), maps.shape[1:2]).flatten(1, 2)  # (N, h · w, C)
-                weights = relation_weights(*maps.shape[2:]).to(patches)  # (3, h · w)
-                found.append((weights @ patches).flatten(1))  # (N, 3 · C)
+                patches, weights = maps.permute(0, 2, 3, 1), zone_weights(*maps.shape[2:])  # (N, h, w, C)
+                if self.token == "relations":
+                    patches, weights = F.layer_norm(patches, maps.shape[1:2]), relation_weights(*maps.shape[2:])
+                found.append((weights.to(patches) @ patches.flatten(1, 2)).flatten(1))
         return torch.cat(found, 1)

@@ -36,10 +36,10 @@ def load_encoder_weights(encoder: FrameEncoder, path: str | os.PathLike[str]) ->
 
     Accepted key layouts: timm (torchvision's ResNet-50 has the same), the official DINOv2 repository, Hugging Face
     ``Dinov2Model``, for EfficientNets the packages ``efficientnet_pytorch`` and ``efficientnet_lite_pytorch``, and for
-    SFace the OpenCV zoo's ONNX files; what trainings wrap around them (``checkpoints``) is taken off, so that a checkpoint of a DINO or DINOv2 training
-    loads too. Classifiers and projection heads are left aside, shorter floats become float32. Position embeddings of
-    another image size are resampled (bicubic, as timm does). A transformer of which only the first blocks are used
-    leaves the others' tensors and the final norm aside and keeps its own norm.
+    SFace the OpenCV zoo's ONNX files; what trainings wrap around them (``checkpoints``) is taken off, so that a
+    checkpoint of a DINO or DINOv2 training loads too. Classifiers and projection heads are left aside, shorter floats
+    become float32. Position embeddings of another image size are resampled (bicubic, as timm does). A transformer of
+    which only the first blocks are used leaves the others' tensors and the final norm aside and keeps its own norm.
 
     Raises:
         WeightsError: unreadable, or made for another architecture; the message lists what does not fit.
