@@ -104,7 +104,7 @@ class VitEncoder(FrameEncoder):
     zones: Tensor
 
     def __init__(
-        self, name: str, trainable_blocks: int, blocks: int | None = None, token: Token = "cls", zoom: int = 1
+        self, name: str, trainable_blocks: int, blocks: int | None = None, token: str = "cls", zoom: int = 1
     ) -> None:
         if name not in VIT_ENCODERS:
             raise ValueError(f"unknown encoder {name!r}; transformers are: {', '.join(VIT_ENCODERS)}")
@@ -215,7 +215,7 @@ class VitEncoder(FrameEncoder):
         return torch.cat(found, 1)
 
 
-def _require_combination(trainable_blocks: int, token: Token, zoom: int) -> None:
+def _require_combination(trainable_blocks: int, token: str, zoom: int) -> None:
     if token == "relations" and trainable_blocks > 0:
         raise ValueError(
             f"relations are of a frozen network's blocks, and {trainable_blocks} of them would train; "
