@@ -6,9 +6,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from stf_mamba.cli.data import print_changed_faces
 from stf_mamba.clips.changed_face import ChangedFace, changed_face
 from stf_mamba.clips.planning import find_clips
-from stf_mamba.clips.records import ClipSettings
+from stf_mamba.clips.records import ClipSettings, Manifest, ManifestEntry, StoredVideo, main_track
 from stf_mamba.core.records import FAKE, REAL, Face, FaceTrack, VideoRecord
 from stf_mamba.faces.detectors import load_face_detector
 from video_files import write_video
@@ -104,6 +105,29 @@ def test_an_original_that_ends_before_a_face_is_seen_decides_nothing(swap, tmp_p
 def test_real_videos_and_videos_without_faces_have_none(swap):
     assert changed_face(replace(swap, label=REAL), tracks()) is None
     assert changed_face(swap, ()) is None
+
+
+def test_the_command_line_says_where_rule_and_prominence_disagree(swap, capsys):
+    found = ChangedFace(1, "original", (0.8, 5.9))
+    entries = (
+        ManifestEntry(swap, "0" * 64, 2, None, found),
+        ManifestEntry(replace(swap, video_id="ffpp/Deepfakes/002_003"), "1" * 64, 1, None, ChangedFace(0, "main")),
+        ManifestEntry(replace(swap, video_id="ffpp/real/000", label=REAL), "2" * 64, 1, None),
+    )
+    print_changed_faces(Manifest("ffpp-c23", entries))
+    first, second = capsys.readouterr().out.splitlines()
+    assert "changed face of 2 manipulated videos: 0 by their masks, 1 by the difference" in first
+    assert "1 taken to be the most prominent" in first
+    assert "ffpp/Deepfakes/000_001: face 1 was changed, by its original (0.8, 5.9 grey levels" in second
+
+
+def test_the_changed_face_stands_for_its_video(swap):
+    stored = StoredVideo(None, tracks())
+    entry = ManifestEntry(swap, "0" * 64, 2, None, ChangedFace(1, "original", (0.8, 5.9)))
+    assert main_track(entry, stored) == 1
+    assert main_track(replace(entry, changed=None), stored) == 0
+    assert main_track(replace(entry, changed=None), StoredVideo(None)) is None
+    assert ManifestEntry.from_json(entry.to_json()) == entry
 
 
 @pytest.mark.real

@@ -40,6 +40,19 @@ def test_official_list_is_read_with_one_meaning_real(make_root):
     assert {record.compression for record in records} == {None}
 
 
+def test_swaps_know_their_originals(make_root):
+    root = make_root((*VIDEOS, "Celeb-synthesis/id1_id0_0009.mp4"))
+    originals = {record.path.name: record.original for record in CelebDF(root, part="all").records()}
+    assert originals == {
+        "id0_0000.mp4": None,
+        "id1_0001.mp4": None,
+        "00170.mp4": None,
+        "id0_id1_0000.mp4": root / "Celeb-real/id0_0000.mp4",
+        "id1_id0_0001.mp4": root / "Celeb-real/id1_0001.mp4",
+        "id1_id0_0009.mp4": None,
+    }
+
+
 def test_all_lists_every_video_and_marks_the_test_part(make_root):
     records = load_dataset("celebdf", make_root(), part="all")
     assert len(records) == 5

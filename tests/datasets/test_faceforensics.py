@@ -49,6 +49,21 @@ def test_official_tree_gives_every_video_of_the_compression(official):
     assert {record.sha256 for record in records} == {None}
 
 
+def test_swaps_know_their_originals_and_masks(official):
+    records = {record.video_id: record for record in FaceForensics(official).records()}
+    youtube = official / "original_sequences/youtube/c23/videos/000.mp4"
+    masks = official / "manipulated_sequences/Deepfakes/masks/videos/000_003.mp4"
+    actor = official / "original_sequences/actors/c23/videos/01__exit_phone_room.mp4"
+    assert {name: (record.original, record.mask) for name, record in records.items()} == {
+        "ffpp/DeepFakeDetection/01_02__exit_phone_room__YVGY8LOK": (actor, None),
+        "ffpp/Deepfakes/000_003": (youtube, masks),
+        "ffpp/FaceSwap/000_003": (youtube, None),
+        "ffpp/real/000": (None, None),
+        "ffpp/real/003": (None, None),
+        "ffpp/real/01__exit_phone_room": (None, None),
+    }
+
+
 def test_flat_mirror_gives_the_ids_of_the_official_tree(tmp_path, official):
     flat = touch(
         tmp_path / "flat",

@@ -236,7 +236,7 @@ def audit(
     for leak in leaks:
         typer.echo(f"  {leak.kind} {leak.value} in {' and '.join(leak.parts)}: {', '.join(leak.video_ids)}")
     for manifest in manifests:
-        _print_changed_faces(manifest)
+        print_changed_faces(manifest)
     if leaks:
         raise typer.Exit(1)
 
@@ -317,10 +317,10 @@ def _print_summary(manifest: Manifest, summary: Summary) -> None:
     for entry in manifest.entries:
         if entry.reason is not None:
             typer.echo(f"  not analysable: {entry.record.video_id}: {entry.reason}")
-    _print_changed_faces(manifest)
+    print_changed_faces(manifest)
 
 
-def _print_changed_faces(manifest: Manifest) -> None:
+def print_changed_faces(manifest: Manifest) -> None:
     """By which rule the changed faces were found, and where another face is the more prominent one."""
     found = [(entry.record.video_id, entry.changed) for entry in manifest.entries if entry.changed is not None]
     if not found:

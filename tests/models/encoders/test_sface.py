@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 import torch
 
+from stf_mamba.core.errors import WeightsError
 from stf_mamba.core.recipe import EncoderRecipe
 from stf_mamba.models.clip_detector import count_parameters
 from stf_mamba.models.encoders.registry import build_encoder
@@ -154,3 +155,33 @@ def test_parameters_are_those_of_the_file(sface_file):
 def test_what_does_not_go_together_is_refused(options, match):
     with pytest.raises(ValueError, match=match):
         build_encoder(EncoderRecipe("sface", **{"trainable_blocks": 0, **options}))
+
+
+def test_another_network_is_no_sface(tmp_path):
+    import onnx
+
+    nothing = onnx.helper.make_graph([], "nothing", [], [])
+    onnx.save(onnx.helper.make_model(nothing), tmp_path / "other.onnx")
+    (tmp_path / "text.onnx").write_bytes(b"no protocol buffer \xff\xff")
+    encoder = build_encoder(EncoderRecipe("sface", 0))
+    with pytest.raises(WeightsError, match="is no SFace: it holds no conv_1_conv2d_weight"):
+        load_encoder_weights(encoder, tmp_path / "other.onnx")
+    with pytest.raises(WeightsError, match=r"cannot read .*text\.onnx as ONNX"):
+        load_encoder_weights(encoder, tmp_path / "text.onnx")
+    with pytest.raises(WeightsError, match="no weights file at"):
+        load_encoder_weights(encoder, tmp_path / "gone.onnx")
+
+
+def test_a_float32_file_of_the_same_network_loads_as_the_quantised_one(sface_file, frames, tmp_path):
+    """The zoo's float32 file has the weights under the names that the quantised one builds them from."""
+    import onnx
+    from onnx import numpy_helper
+
+    from stf_mamba.models.weights import sface
+
+    tensors = sface._tensors_of(sface_file)
+    wanted = ("_weight", "_bias", "_gamma", "_beta", "_mean", "_var")
+    plain = [numpy_helper.from_array(np.array(v), n) for n, v in tensors.items() if n.endswith(wanted)]
+    onnx.save(onnx.helper.make_model(onnx.helper.make_graph([], "float32", [], [], plain)), tmp_path / "float32.onnx")
+    with torch.no_grad():
+        torch.testing.assert_close(loaded(tmp_path / "float32.onnx")(frames), loaded(sface_file)(frames))

