@@ -33,10 +33,14 @@ class CachePlace(NamedTuple):
     storage: StorageType = "float32"
 
 
+OF_EVERY_BLOCK = ("relations", "stage_zones")
+
+
 def default_cache(recipe: Recipe, out: Path) -> CachePlace | None:
-    """Where a run keeps the frozen blocks' output when it was told nothing: beside itself for relations of clips in so
-    many versions, which are few numbers and take seconds a clip to compute, otherwise nowhere."""
-    kept = recipe.encoder.token == "relations" and recipe.versions is not None
+    """Where a run keeps the frozen blocks' output when it was told nothing: beside itself for what every block
+    of a frozen network says of clips in so many versions, which is few numbers and takes long to compute, otherwise
+    nowhere."""
+    kept = recipe.encoder.token in OF_EVERY_BLOCK and recipe.versions is not None
     return CachePlace(out / CACHE) if kept else None
 
 
