@@ -161,7 +161,7 @@ class SFaceEncoder(FrameEncoder):
 
     def prefix(self, frames: Tensor) -> Tensor:
         """Maps (N, C, h, w) before the first trainable stage, the last maps where none trains; zones
-        (N, 2 · channels of all stages) or relations (N, 3 · channels) where every stage is read."""
+        (N, 1, 2 · channels of all stages) or relations (N, 1, 3 · channels) where every stage is read."""
         if self.token in OF_FROZEN_STAGES:
             return self._of_every_stage(frames)
         with torch.set_grad_enabled(torch.is_grad_enabled() and self.first_trainable == 0):
@@ -173,7 +173,7 @@ class SFaceEncoder(FrameEncoder):
     def suffix(self, tokens: Tensor) -> Tensor:
         """Embeddings (N, D) from what ``prefix`` returns."""
         if self.token in OF_FROZEN_STAGES:
-            return tokens
+            return tokens.flatten(1)
         maps = tokens
         for stage in self.network.stages[self.first_trainable :]:
             maps = stage(maps)
@@ -201,7 +201,7 @@ class SFaceEncoder(FrameEncoder):
         return self.normalised(frames).contiguous(memory_format=torch.channels_last)
 
     def _of_every_stage(self, frames: Tensor) -> Tensor:
-        """Zones or relations (N, numbers a channel · channels of all stages): what tells pictures apart is small in
+        """Zones or relations (N, 1, numbers a channel · channels of all stages): what tells pictures apart is small in
         them, so in float32 also under autocast."""
         found = []
         with torch.no_grad(), torch.autocast(frames.device.type, enabled=False):
@@ -212,4 +212,4 @@ class SFaceEncoder(FrameEncoder):
                 if self.token == "relations":
                     patches, weights = F.layer_norm(patches, maps.shape[1:2]), relation_weights(*maps.shape[2:])
                 found.append((weights.to(patches) @ patches.flatten(1, 2)).flatten(1))
-        return torch.cat(found, 1)
+        return torch.cat(found, 1)[:, None]
