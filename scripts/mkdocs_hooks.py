@@ -12,7 +12,7 @@ from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
 from typer.main import get_command
 
-from stf_mamba.cli.app import app
+from stf_mamba.cli.app import VERBS, app
 from stf_mamba.core.recipe import Recipe
 
 
@@ -41,6 +41,8 @@ def command_line_page() -> Iterator[str]:
         yield f"## stf {name}\n"
         yield f"    stf {name} {' '.join([*words, '[OPTIONS]'])}\n"
         yield f"{command.help}\n"
+        yield "For example:\n"
+        yield f"    {VERBS[verbs[name]]}\n"
         yield "| option | what it does | default |"
         yield "|---|---|---|"
         for param in command.params:

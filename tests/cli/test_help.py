@@ -58,7 +58,7 @@ def newcomers_folder(tmp_path, monkeypatch):
     """A working directory in which everything lies that the examples name."""
     folders = ("FaceForensics++", "clips/ab/manifests", "runs/v8", "recipes", "study")
     files = ("suspect.mp4", "vit.pth", "recipes/v8.toml", "runs/v8/recipe.toml", "study/study.json")
-    clips = ("clips/ab/settings.json", "clips/ab/manifests/celebdf-test.json")
+    clips = ("clips/ab/settings.json", "clips/ab/manifests/celebdf.json")
     for name in folders:
         (tmp_path / name).mkdir(parents=True)
     for name in (*files, *clips):

@@ -158,7 +158,7 @@ VERBS: dict[Callable[..., None], str] = {
     estimate: "stf estimate recipes/v8.toml --videos 1000 --clips-per-video 4",
     train: "stf train recipes/v8.toml --clips clips --weights vit.pth --out runs/v8",
     crossvalidate: "stf crossvalidate recipes/v8.toml --clips clips --from-scratch --out cv",
-    evaluate: "stf evaluate runs/v8 --clips clips --dataset celebdf-test",
+    evaluate: "stf evaluate runs/v8 --clips clips --dataset celebdf",
     signals: "stf signals suspect.mp4 --out signals",
     study: "stf study --clips clips --only v8 --weights dinov2_vitb14=vit.pth",
     report: "stf report study --format html",

@@ -51,7 +51,8 @@ class StudyPlan:
     """What a study is run on and how.
 
     Attributes:
-        store, manifest: prepared clips of the study's own data set.
+        store: prepared clips.
+        manifest: the study's own data set.
         cross: a second data set with clips in the same store, never trained on.
         folds: grouped cross-validation with so many folds; ``None`` trains once a seed on a split.
         split: with a test part; ``None`` draws one by people from the first seed.

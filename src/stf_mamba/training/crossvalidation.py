@@ -147,10 +147,12 @@ def cross_validate(
     """Train and score every fold with every seed, or what is missing of it; then the figures of all.
 
     Args:
-        store, manifest: prepared clips and the data set whose videos they are; unlabelled videos are left out.
+        store: prepared clips.
+        manifest: the data set whose videos they are; unlabelled videos are left out.
         out: folder of the cross-validation. The same call continues what was interrupted.
-        options, training: what the recipe leaves open; ``None`` for the options' own defaults. A cache is shared by the
-            folds of a seed, and by all seeds where training shows clips as they are stored.
+        options: of folds, seeds and thresholds; ``None`` for the options' own defaults.
+        training: what the recipe leaves open of each training; ``None`` likewise. A cache is shared by the folds of a
+            seed, and by all seeds where training shows clips as they are stored.
         control: real videos of other people, with clips in the same store, for a false-positive rate.
         watcher: follows each training; its messages say which one begins.
         on_fold: called with each fold's predictions as they are there, those of an earlier call included.

@@ -43,7 +43,8 @@ def train(
     """Train what a recipe describes, or continue where an earlier call with the same arguments stopped.
 
     Args:
-        store, manifest: prepared clips and the data set whose videos they are.
+        store: prepared clips.
+        manifest: the data set whose videos they are.
         out: the run's folder.
         options: what the recipe leaves open; ``None`` for the options' own defaults.
         split: ``None`` draws an identity-disjoint split from the recipe's seed and validation fraction, or takes every
