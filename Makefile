@@ -8,8 +8,9 @@
 PYTHON_M := .venv/bin/python -m
 export PYTHON TORCH
 export NO_MKDOCS_2_WARNING := 1
-# In CI the tests also say how much of src/ they ran through, by branches; it costs time, so not at everybody's desk.
-COVERAGE := $(if $(filter true,$(CI)),--cov --cov-report=term:skip-covered)
+# In CI the tests other than the journeys also say how much of src/ they ran through, by branches. It costs time, so not
+# at everybody's desk; and the journeys, which start and stop processes at chosen moments, run as they are.
+COVERAGE := --cov --cov-report=term:skip-covered
 
 help: ## Say what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / { printf "make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
@@ -18,7 +19,12 @@ demo: environment ## The main job on a drawn miniature, from video files to a ve
 	.venv/bin/stf demo
 
 test: environment ## All tests
-	$(PYTHON_M) pytest $(COVERAGE) $(ARGS)
+ifeq ($(CI),true)
+	$(PYTHON_M) pytest tests/journeys $(ARGS)
+	$(PYTHON_M) pytest --ignore=tests/journeys $(COVERAGE) $(ARGS)
+else
+	$(PYTHON_M) pytest $(ARGS)
+endif
 
 check: environment ## Lint, format, types, imports, spelling; the documentation built strictly, its links tested
 	$(PYTHON_M) ruff check .

@@ -12,8 +12,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Table
 from rich.text import Text
 
-from stf_mamba.cli.progress import UNKNOWN
-
+UNKNOWN = "-:--:--"  # a time left, before anything was measured
 PACE_S = 120.0  # the time left is judged by the pace of the last two minutes
 NARROWEST_BAR, WIDEST_BAR = 10, 40
 

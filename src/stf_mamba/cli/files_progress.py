@@ -8,8 +8,8 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import ClassVar
 
-from stf_mamba.cli.bars import Lines, shortened
-from stf_mamba.cli.progress import LINE_EVERY_S, UNKNOWN, stderr
+from stf_mamba.cli.bars import UNKNOWN, Lines, shortened
+from stf_mamba.cli.progress import LINE_EVERY_S, stderr
 
 
 class FilesProgress:

@@ -16,7 +16,6 @@ if TYPE_CHECKING:
     from stf_mamba.training.watcher import EpochReport, StepReport, Watcher
 
 
-UNKNOWN = "-:--:--"  # a time left, before anything was measured
 LINE_EVERY_S = 30.0  # where no terminal shows a bar
 
 
@@ -86,7 +85,7 @@ def training_progress(epoch_lines: bool = True, every_s: float = LINE_EVERY_S) -
     from rich.progress import BarColumn, Progress, TextColumn, TimeElapsedColumn
     from rich.text import Text
 
-    from stf_mamba.cli.bars import Lines
+    from stf_mamba.cli.bars import UNKNOWN, Lines
     from stf_mamba.core.distributed import is_main
     from stf_mamba.training.watcher import Watcher
 
