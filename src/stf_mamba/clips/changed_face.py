@@ -24,6 +24,7 @@ Rule = Literal["mask", "original", "main"]
 MOMENTS = 12  # of each face
 CODEC_BLUR = 1 / 32  # of a face's side: codecs err in fine detail, a swap changes what is seen from afar
 CLEAR_RATIO = 1.3  # the next face's change, times this, must stay below
+SMALLEST_CHANGE = 1.0  # grey level: two encodes of the same picture differ by a few tenths
 
 
 @dataclass(frozen=True)
@@ -47,7 +48,7 @@ def changed_face(record: VideoRecord, tracks: Sequence[FaceTrack]) -> ChangedFac
     """The face that was changed; ``None`` for videos that are not manipulated, or show no face.
 
     A file of masks, or an original, that is missing or cannot be read decides nothing; neither does one that tells no
-    face apart from the others by a factor of 1.3.
+    face apart from the others by a factor of 1.3, or finds less than one grey level changed.
     """
     if record.label != FAKE or not tracks:
         return None
@@ -59,7 +60,7 @@ def changed_face(record: VideoRecord, tracks: Sequence[FaceTrack]) -> ChangedFac
         changes = None if path is None or not path.is_file() else _changes(record.path, path, rule, tracks)
         if changes is not None:
             largest, second = np.sort(changes)[::-1][:2]
-            if largest > CLEAR_RATIO * second:
+            if largest > max(CLEAR_RATIO * second, SMALLEST_CHANGE):
                 return ChangedFace(tracks[int(np.argmax(changes))].id, rule, tuple(round(c, 2) for c in changes))
     return main
 
