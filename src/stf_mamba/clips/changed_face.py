@@ -95,7 +95,9 @@ def _side_by_side(
     """The frames (H, W, 3) of both files at these times, as far as the other one lasts, at the video's size."""
     end_s = probe(other).duration_s
     times_s = [time_s for time_s in times_s if time_s < end_s - TIME_TOLERANCE_S]
-    size_px = probe(video).width_px, probe(video).height_px
+    if not times_s:
+        return
+    size_px = next(frames_at(video, times_s[:1])).rgb.shape[1::-1]
     frames = frames_at(video, times_s) if needs_both else None
     for time_s, there in zip(times_s, frames_at(other, times_s), strict=True):
         rgb = there.rgb
